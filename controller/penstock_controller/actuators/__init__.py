@@ -1,0 +1,1 @@
+"""Engines on which replicas run."""

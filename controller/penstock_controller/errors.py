@@ -1,0 +1,40 @@
+"""What a caller of the controller can do wrong."""
+
+from __future__ import annotations
+
+
+class ControllerError(Exception):
+    """A request that the controller refuses; the text is for the caller."""
+
+    reason = "REFUSED"
+    """Stable code in google.rpc.ErrorInfo."""
+
+
+class InvalidRequestError(ControllerError):
+    """The request itself is wrong."""
+
+    reason = "INVALID_REQUEST"
+
+
+class UnknownDeploymentError(ControllerError):
+    """A runner serves a deployment that this controller does not have."""
+
+    reason = "UNKNOWN_DEPLOYMENT"
+
+
+class DuplicateReplicaError(ControllerError):
+    """Another live process already has this replica id."""
+
+    reason = "DUPLICATE_REPLICA"
+
+
+class TooManySessionsError(ControllerError):
+    """A limit on connected runners or edges is reached."""
+
+    reason = "TOO_MANY_SESSIONS"
+
+
+class StateInUseError(ControllerError):
+    """Another controller has the state folder."""
+
+    reason = "STATE_IN_USE"

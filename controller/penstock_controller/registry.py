@@ -1,0 +1,389 @@
+"""What the controller knows of replicas and edges, and what edges route by. Pure: every event comes with its time.
+
+A replica is known from the moment its process is started, or it attaches, until its process has ended:
+
+    (started | attached) ──▶ known ──call breaks or lease runs out──▶ suspect ──attaches again──▶ known
+                               └───────────── process gone ─────────────┴──▶ forgotten
+
+A broken call alone never removes a replica: its streams do not pass through the controller. A suspect replica stays in
+the snapshot as the last choice. Where nobody watches the process, a replica is lost when its lease is over and an edge
+could not reach it, or when nothing was heard of it for LOST_AFTER_LEASES leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from penstock_controller.errors import DuplicateReplicaError, TooManySessionsError
+from penstock_controller.records import (
+    Deployment,
+    EdgeReport,
+    ProcessState,
+    Registration,
+    ReplicaReport,
+    ReplicaState,
+    Subscription,
+)
+
+HEARTBEAT_S = 2.0
+"""Longest time between two reports."""
+
+LEASE_S = 6.0
+"""Three heartbeats: one lost and one late report do not make a replica suspect."""
+
+RECOVERY_MIN_S = 15.0
+"""Least length of the recovery window: runners try again every 2 s, and a machine may be busy after a crash."""
+
+LOST_AFTER_LEASES = 10
+"""Silence, in leases, after which a replica whose process nobody watches is lost even if no edge missed it."""
+
+REPLICAS_MAX = 100_000
+EDGES_MAX = 10_000
+"""Limits on what one controller keeps; further ones are refused."""
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """One replica. Read-only outside this module."""
+
+    replica_id: str
+    deployment_id: str
+    process: ProcessState
+    known_at: float
+    pid: int = 0
+    started_wall: float | None = None
+    registration: Registration | None = None
+    report: ReplicaReport | None = None
+    reported_at: float | None = None
+    session: int | None = None
+    """The Attach call that speaks for it; None while there is none."""
+    suspect: bool = False
+    drain_ordered: bool = False
+    """The controller asked it to drain; true before the runner has answered."""
+    unreachable_at: float | None = None
+    """When an edge last failed to reach it."""
+    ready_at: float | None = None
+
+    @property
+    def state(self) -> ReplicaState:
+        reported = ReplicaState.STARTING if self.report is None else self.report.state
+        if self.drain_ordered and reported in (ReplicaState.STARTING, ReplicaState.READY):
+            return ReplicaState.DRAINING
+        return reported
+
+    @property
+    def address(self) -> str:
+        return "" if self.registration is None else self.registration.address
+
+    @property
+    def active_streams(self) -> int:
+        return 0 if self.report is None else self.report.active_streams
+
+    @property
+    def stream_capacity(self) -> int:
+        return 0 if self.report is None else self.report.stream_capacity
+
+
+@dataclass(slots=True, eq=False)
+class Edge:
+    """One connected edge process. Read-only outside this module."""
+
+    subscription: Subscription
+    session: int
+    reported_at: float
+    report: EdgeReport = field(default_factory=EdgeReport)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRow:
+    """One replica in a snapshot."""
+
+    replica_id: str
+    deployment_id: str
+    address: str
+    state: ReplicaState
+    cordoned: bool
+    active_streams: int
+    stream_capacity: int
+    status_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTable:
+    """What edges route by: the state of the world at one moment."""
+
+    epoch: int
+    version: int
+    partial: bool
+    deployments: Sequence[Deployment]
+    replicas: Sequence[ReplicaRow]
+
+
+class Registry:
+    """The known replicas, edges and deployments of one controller life (one epoch)."""
+
+    def __init__(self, *, epoch: int, now: float, lease_s: float = LEASE_S) -> None:
+        self.epoch = epoch
+        self.lease_s = lease_s
+        self.version = 1
+        """Changes whenever an edge would route differently; the version of the next snapshot."""
+        self._recovery_ends_at = now + max(2 * lease_s, RECOVERY_MIN_S)
+        self._awaited: set[str] = set()
+        self._replicas: dict[str, Replica] = {}
+        self._edges: dict[str, Edge] = {}
+        self._deployments: tuple[Deployment, ...] = ()
+
+    # What was there before a restart of the controller.
+
+    @property
+    def recovering(self) -> bool:
+        """True while a replica of before the restart has not been heard of; nothing is killed meanwhile."""
+        return bool(self._awaited)
+
+    def expect(
+        self,
+        replica_id: str,
+        deployment_id: str,
+        process: ProcessState,
+        *,
+        pid: int = 0,
+        started_wall: float | None = None,
+        now: float,
+    ) -> None:
+        """Announces a replica of an earlier life that lives, or may live. It counts until the window is over."""
+        self._add(Replica(replica_id, deployment_id, process, now, pid=pid, started_wall=started_wall))
+        self._awaited.add(replica_id)
+
+    # Replicas.
+
+    def replicas(self) -> list[Replica]:
+        return list(self._replicas.values())
+
+    def replica(self, replica_id: str) -> Replica | None:
+        return self._replicas.get(replica_id)
+
+    def started(self, replica_id: str, deployment_id: str, *, pid: int, started_wall: float, now: float) -> None:
+        """The actuator has started the process of a new replica."""
+        self._add(Replica(replica_id, deployment_id, ProcessState.RUNNING, now, pid=pid, started_wall=started_wall))
+
+    def watched(self, replica_id: str) -> None:
+        """The actuator watches the process of the replica from now on."""
+        replica = self._replicas.get(replica_id)
+        if replica is not None:
+            replica.process = ProcessState.RUNNING
+
+    def attach(self, registration: Registration, session: int, now: float) -> int | None:
+        """A runner has opened its call. Returns the session it replaces, which must be closed.
+
+        Raises:
+            DuplicateReplicaError: Another live process has this replica id, or it serves another deployment.
+            TooManySessionsError: REPLICAS_MAX is reached.
+        """
+        replica = self._replicas.get(registration.replica_id)
+        if replica is None:
+            if len(self._replicas) >= REPLICAS_MAX:
+                raise TooManySessionsError(f"this controller keeps at most {REPLICAS_MAX} replicas")
+            replica = Replica(registration.replica_id, registration.deployment_id, ProcessState.UNKNOWN, now)
+            self._add(replica)
+        else:
+            self._refuse_impostor(replica, registration, now)
+        replaced = replica.session
+        if replica.registration is None or replica.registration.boot_id != registration.boot_id:
+            replica.ready_at = None
+        replica.registration = registration
+        replica.pid = registration.pid or replica.pid
+        replica.started_wall = registration.started_wall or replica.started_wall
+        replica.session = session
+        self._awaited.discard(replica.replica_id)
+        self._heard(replica, registration.report, now)
+        self.version += 1
+        return replaced
+
+    def report(self, replica_id: str, session: int, report: ReplicaReport, now: float) -> bool:
+        """A replica told its state. Returns whether an edge would route differently.
+
+        A report of a replaced call, or one that is older than the last, is ignored.
+        """
+        replica = self._replicas.get(replica_id)
+        if replica is None or replica.session != session:
+            return False
+        if replica.report is not None and report.sequence <= replica.report.sequence:
+            return False
+        before = _routed(replica)
+        self._heard(replica, report, now)
+        return self._changed(_routed(replica) != before)
+
+    def detach(self, replica_id: str, session: int) -> bool:
+        """The call of a replica broke. Returns whether it was the one that spoke for it."""
+        replica = self._replicas.get(replica_id)
+        if replica is None or replica.session != session:
+            return False
+        replica.session = None
+        replica.suspect = True
+        return self._changed(True)
+
+    def process_gone(self, replica_id: str) -> Replica | None:
+        """The process of a replica has ended: it leaves the snapshot at once. Returns what was known of it."""
+        self._awaited.discard(replica_id)
+        replica = self._replicas.pop(replica_id, None)
+        self._changed(replica is not None)
+        return replica
+
+    def order_drain(self, replica_id: str) -> None:
+        """No edge is to place another stream on the replica, even before it has answered."""
+        replica = self._replicas.get(replica_id)
+        if replica is not None and not replica.drain_ordered:
+            replica.drain_ordered = True
+            self._changed(True)
+
+    def unreachable(self, replica_id: str, now: float) -> bool:
+        """An edge could not reach the replica. Returns whether it is known, and so worth a look at its process."""
+        replica = self._replicas.get(replica_id)
+        if replica is None:
+            return False
+        replica.unreachable_at = now
+        return True
+
+    # Time.
+
+    def expire(self, now: float) -> list[str]:
+        """Applies what the passing of time means. Returns replicas that are lost; the caller calls `process_gone`."""
+        lost: list[str] = []
+        for replica in self._replicas.values():
+            silent_since = replica.known_at if replica.reported_at is None else replica.reported_at
+            silence = now - silent_since
+            if silence < self.lease_s:
+                continue
+            # A process that loads its imports has not attached yet; that is no reason to suspect it.
+            if replica.reported_at is not None and not replica.suspect:
+                replica.suspect = True
+                self._changed(True)
+            if replica.process is ProcessState.RUNNING or replica.replica_id in self._awaited:
+                continue
+            missed = replica.unreachable_at is not None and replica.unreachable_at >= silent_since
+            if replica.session is None and (missed or silence >= self.lease_s * LOST_AFTER_LEASES):
+                lost.append(replica.replica_id)
+        if self._awaited and now >= self._recovery_ends_at:
+            unheard = [self._replicas[i] for i in self._awaited if i in self._replicas]
+            lost.extend(r.replica_id for r in unheard if r.process is ProcessState.UNKNOWN)
+            for replica in unheard:
+                replica.suspect = True
+            self._awaited.clear()
+            self._changed(True)
+        return lost
+
+    def next_deadline(self, now: float) -> float | None:
+        """When `expire` may next have something to do; None when only an event matters."""
+        deadlines = [
+            (r.known_at if r.reported_at is None else r.reported_at) + self.lease_s
+            for r in self._replicas.values()
+            if not r.suspect and r.reported_at is not None
+        ]
+        if self._awaited:
+            deadlines.append(self._recovery_ends_at)
+        if any(r.process is ProcessState.UNKNOWN for r in self._replicas.values()):
+            deadlines.append(now + self.lease_s)
+        return min(deadlines, default=None)
+
+    # Edges.
+
+    def edges(self) -> list[Edge]:
+        return list(self._edges.values())
+
+    def edge_connected(self, subscription: Subscription, session: int, now: float) -> int | None:
+        """An edge has opened its call. Returns the session it replaces, which must be closed.
+
+        Raises:
+            TooManySessionsError: EDGES_MAX is reached.
+        """
+        known = self._edges.get(subscription.edge_id)
+        if known is None and len(self._edges) >= EDGES_MAX:
+            raise TooManySessionsError(f"this controller keeps at most {EDGES_MAX} edges")
+        self._edges[subscription.edge_id] = Edge(subscription, session, now)
+        return None if known is None else known.session
+
+    def edge_reported(self, edge_id: str, session: int, report: EdgeReport, now: float) -> bool:
+        """An edge told its state. Returns whether its demand differs from before."""
+        edge = self._edges.get(edge_id)
+        if edge is None or edge.session != session:
+            return False
+        changed = edge.report.demands != report.demands
+        edge.report = report
+        edge.reported_at = now
+        return changed
+
+    def edge_gone(self, edge_id: str, session: int) -> None:
+        """The call of an edge ended; its demand ends with it."""
+        edge = self._edges.get(edge_id)
+        if edge is not None and edge.session == session:
+            del self._edges[edge_id]
+
+    def waiting_streams(self, deployment_id: str, now: float) -> int:
+        """Streams that wait for a slot, at edges that were heard of within their lease."""
+        return sum(
+            edge.report.demands[deployment_id].waiting
+            for edge in self._edges.values()
+            if deployment_id in edge.report.demands and now - edge.reported_at < self.lease_s
+        )
+
+    # Snapshots.
+
+    def set_deployments(self, deployments: Iterable[Deployment]) -> None:
+        self._changed(self._deployments != (fresh := tuple(deployments)))
+        self._deployments = fresh
+
+    def route_table(self, now: float) -> RouteTable:
+        """Builds what edges route by. Replicas are in the order in which they became known.
+
+        A retired deployment cannot be reached any more, but its draining replicas stay: they carry streams.
+        """
+        rows = [
+            ReplicaRow(
+                replica_id=r.replica_id,
+                deployment_id=r.deployment_id,
+                address=r.address,
+                state=r.state,
+                cordoned=r.suspect,
+                active_streams=r.active_streams,
+                stream_capacity=r.stream_capacity,
+                status_age_s=0.0 if r.reported_at is None else max(0.0, now - r.reported_at),
+            )
+            for r in self._replicas.values()
+            if r.address and r.state in (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING)
+        ]
+        reachable = [d for d in self._deployments if not d.retired]
+        return RouteTable(self.epoch, self.version, self.recovering, reachable, rows)
+
+    # Inside.
+
+    def _add(self, replica: Replica) -> None:
+        self._replicas[replica.replica_id] = replica
+        self.version += 1
+
+    def _changed(self, changed: bool) -> bool:
+        self.version += changed
+        return changed
+
+    def _heard(self, replica: Replica, report: ReplicaReport, now: float) -> None:
+        replica.report = report
+        replica.reported_at = now
+        replica.suspect = False
+        if report.state is ReplicaState.READY and replica.ready_at is None:
+            replica.ready_at = now
+
+    def _refuse_impostor(self, replica: Replica, registration: Registration, now: float) -> None:
+        if registration.deployment_id != replica.deployment_id:
+            raise DuplicateReplicaError(
+                f"replica {replica.replica_id} serves {replica.deployment_id}, not {registration.deployment_id}"
+            )
+        if replica.process is ProcessState.RUNNING and replica.pid and registration.pid not in (0, replica.pid):
+            raise DuplicateReplicaError(f"replica {replica.replica_id} is process {replica.pid}, which is alive")
+        known = replica.registration
+        heard_lately = replica.reported_at is not None and now - replica.reported_at < self.lease_s
+        if known and known.boot_id != registration.boot_id and replica.session is not None and heard_lately:
+            raise DuplicateReplicaError(f"replica {replica.replica_id} is attached from another process")
+
+
+def _routed(replica: Replica) -> tuple[object, ...]:
+    return replica.state, replica.active_streams, replica.stream_capacity, replica.suspect, replica.address

@@ -1,0 +1,80 @@
+"""The open calls of runners and edges, and what waits to be sent to them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+
+from penstock.api.control.v1 import control_pb2
+from penstock_controller.conversion import duration
+
+OUTBOX_MAX = 64
+"""Commands that may wait for one runner. A runner that takes none of them is cut off, and attaches again."""
+
+_numbers = itertools.count(1)
+
+
+class RunnerSession:
+    """One Attach call."""
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        """Unique in this process."""
+        self._outbox: asyncio.Queue[control_pb2.AttachResponse | None] = asyncio.Queue(OUTBOX_MAX)
+        self._closed = False
+
+    def send(self, response: control_pb2.AttachResponse) -> None:
+        try:
+            self._outbox.put_nowait(response)
+        except asyncio.QueueFull:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the call, now or after what is waiting has been sent."""
+        self._closed = True
+        try:
+            self._outbox.put_nowait(None)
+        except asyncio.QueueFull:
+            # The sender looks at _closed after each message.
+            pass
+
+    async def next(self) -> control_pb2.AttachResponse | None:
+        """Returns what to send next; None when the call is to end."""
+        if self._closed and self._outbox.empty():
+            return None
+        return await self._outbox.get()
+
+
+class RunnerSessions:
+    """All Attach calls, by replica."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+        self._sessions: dict[str, RunnerSession] = {}
+        self._drains = itertools.count(1)
+
+    def opened(self, replica_id: str, session: RunnerSession) -> None:
+        replaced = self._sessions.get(replica_id)
+        if replaced is not None:
+            replaced.close()
+        self._sessions[replica_id] = session
+
+    def closed(self, replica_id: str, session: RunnerSession) -> None:
+        if self._sessions.get(replica_id) is session:
+            del self._sessions[replica_id]
+
+    def drain(self, replica_id: str, *, if_idle: bool, grace_s: float | None) -> str | None:
+        """Asks a replica to drain; without `grace_s` its streams have all the time they want.
+
+        Returns the id of the drain; None when the replica has no call open.
+        """
+        session = self._sessions.get(replica_id)
+        if session is None:
+            return None
+        drain = control_pb2.Drain(
+            drain_id=f"{self._epoch}-{next(self._drains)}",
+            if_idle=if_idle,
+            grace=None if grace_s is None else duration(grace_s),
+        )
+        session.send(control_pb2.AttachResponse(drain=drain, epoch=self._epoch))
+        return drain.drain_id

@@ -1,0 +1,267 @@
+"""Opens one stream: finds a replica, tries the next when it refuses, waits in line when none has a slot.
+
+Callback-driven, with one timer: a stream that is being opened costs no task. All calls come from the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+from penstock.api.trunk.v1 import trunk_pb2
+from penstock.close_codes import ABNORMAL, TABLE, EndCode, end
+from penstock.trunk.stream import Closing, StreamSink, TrunkStream
+
+if TYPE_CHECKING:
+    from penstock_edge.plane import DataPlane
+    from penstock_edge.routing import Deployment
+    from penstock_edge.trunks import Trunk
+
+RETRY_AFTER_S = 1
+"""What clients are told when they are refused for want of a slot and nothing better is known."""
+
+
+class OpeningOwner(Protocol):
+    """Who wants the stream. Exactly one of the two is called, once, unless the opening is cancelled."""
+
+    def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
+        """The stream has a slot. Returns the sink that gets everything from now on."""
+
+    def stream_refused(self, reject: trunk_pb2.RejectStream) -> None:
+        """There is no slot for it, or nothing to talk to."""
+
+
+class Opening:
+    """One attempt of one client to get a stream on a deployment.
+
+    Args:
+        request: what the runner is told. It is kept until the stream is open, for further tries.
+    """
+
+    __slots__ = (
+        "_is_over",
+        "_owner",
+        "_plane",
+        "_stream",
+        "_timer",
+        "_tried",
+        "_trunk",
+        "_unanswered",
+        "deployment",
+        "request",
+        "waiting_since",
+    )
+
+    def __init__(
+        self, plane: DataPlane, deployment: Deployment, request: trunk_pb2.OpenStream, owner: OpeningOwner
+    ) -> None:
+        self._plane = plane
+        self.deployment = deployment
+        self.request = request
+        self._owner = owner
+        self._tried: set[str] = set()
+        """Replicas that have refused, did not answer or broke, since the last wait."""
+        self._unanswered = False
+        self._trunk: Trunk | None = None
+        self._stream: TrunkStream | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.waiting_since: float | None = None
+        """When it began to wait in line; None while it does not."""
+        self._is_over = False
+
+    def start(self) -> None:
+        """Goes to the end of the line when others wait for the same deployment, else tries at once."""
+        if self._plane.waiting.has(self.deployment.id):
+            self._wait()
+        else:
+            self.attempt()
+
+    def attempt(self) -> None:
+        """Tries the best replica that was not tried yet."""
+        candidate = self._plane.placement.choose(self.deployment.id, self._tried, self._plane.now())
+        if candidate is None:
+            self._wait()
+            return
+        self._leave_line()
+        self._trunk = self._plane.trunks.get(candidate.replica_id, candidate.address)
+        self._plane.placement.opened(candidate.replica_id, self._plane.now())
+        self._set_timer(self.deployment.settings.handshake_timeout_s, self._no_answer)
+        if self._trunk.is_ready:
+            self.trunk_ready()
+        else:
+            self._trunk.openings.add(self)
+
+    def trunk_ready(self) -> None:
+        """The trunk that it waited for carries streams now."""
+        assert self._trunk is not None
+        self._stream = self._trunk.open(self.request)
+        if self._stream is None:
+            self.trunk_failed()
+        else:
+            self._stream.sink = self
+
+    def trunk_failed(self) -> None:
+        """The trunk that it waited for could not be made."""
+        assert self._trunk is not None
+        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
+        self._try_next()
+
+    def cancel(self) -> None:
+        """The client has left. No further call of the owner."""
+        if self._is_over:
+            return
+        self._finish()
+        if self._stream is not None:
+            assert self._trunk is not None
+            self._stream.sink = _Late(self._plane, self._trunk.replica_id)
+            self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
+        elif self._trunk is not None:
+            self._trunk.openings.discard(self)
+            self._plane.placement.ended(self._trunk.replica_id, self._plane.now())
+
+    def _finish(self) -> None:
+        self._is_over = True
+        self._leave_line()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _set_timer(self, seconds: float, callback: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._plane.loop.call_later(seconds, callback)  # type: ignore[arg-type]
+
+    def _try_next(self) -> None:
+        assert self._trunk is not None
+        self._plane.placement.ended(self._trunk.replica_id, self._plane.now())
+        self._tried.add(self._trunk.replica_id)
+        self._trunk.openings.discard(self)
+        self._trunk = None
+        self._stream = None
+        self.attempt()
+
+    def _no_answer(self) -> None:
+        """The replica has not answered in time: its loop is blocked, or the way to it is."""
+        assert self._trunk is not None
+        self._unanswered = True
+        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
+        if self._stream is not None:
+            self._stream.sink = _Late(self._plane, None)
+            self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
+        self._try_next()
+
+    def _wait(self) -> None:
+        """Joins the line, at its end the first time; refused when it is full or the time is over."""
+        if self.waiting_since is None:
+            settings = self.deployment.settings
+            if settings.queue_timeout_s <= 0 or not self._plane.waiting.join(self):
+                self._refuse(self._refusal(EndCode.QUEUE_FULL if settings.queue_timeout_s > 0 else None))
+                return
+            self.waiting_since = self._plane.now()
+            self._set_timer(settings.queue_timeout_s, self._waited_too_long)
+
+    def _leave_line(self) -> None:
+        if self.waiting_since is not None:
+            self.waiting_since = None
+            self._plane.waiting.leave(self)
+
+    def wake(self) -> bool:
+        """There may be a slot now. Returns whether a replica is being tried."""
+        self._tried.clear()
+        if self._plane.placement.choose(self.deployment.id, (), self._plane.now()) is None:
+            return False
+        self.attempt()
+        return True
+
+    def _waited_too_long(self) -> None:
+        self._refuse(self._refusal(EndCode.HANDSHAKE_TIMEOUT if self._unanswered else EndCode.QUEUE_TIMEOUT))
+
+    def _refusal(self, code: EndCode | None) -> EndCode:
+        if code is not None:
+            return code
+        ready = self._plane.placement.ready_count(self.deployment.id)
+        return EndCode.REPLICA_FULL if ready else EndCode.REPLICA_NOT_READY
+
+    def _refuse(self, code: EndCode) -> None:
+        self._finish()
+        self._plane.waiting.count_refusal(self.deployment.id)
+        self._owner.stream_refused(trunk_pb2.RejectStream(code=code, retry_after_seconds=RETRY_AFTER_S))
+
+    # Sink of the stream until the runner has answered
+
+    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
+        """The runner has given it a slot."""
+        assert self._stream is not None and self._trunk is not None
+        self._finish()
+        self._stream.sink = self._owner.stream_opened(self._stream, accept, self._trunk.replica_id)
+
+    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
+        """The runner has no slot, or refuses for a reason that another replica would have too."""
+        assert self._trunk is not None
+        placement, replica_id = self._plane.placement, self._trunk.replica_id
+        code = end(reject.code).code
+        if code is EndCode.REPLICA_FULL:
+            placement.full(replica_id)
+        elif code in (EndCode.REPLICA_DRAINING, EndCode.REPLICA_NOT_READY):
+            placement.draining(replica_id)
+        elif code is EndCode.NOT_FOUND:  # another runner has this address now
+            placement.unreachable(replica_id, self._plane.now())
+        else:
+            placement.ended(replica_id, self._plane.now())
+            self._finish()
+            self._owner.stream_refused(reject)
+            return
+        self._stream = None
+        self._try_next()
+        if code is EndCode.REPLICA_FULL:
+            placement.full(replica_id)  # `ended`, of the try, has cleared the mark
+
+    def on_close(self, closing: Closing) -> None:
+        """The trunk broke before the answer."""
+        assert self._trunk is not None
+        self._stream = None
+        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
+        self._try_next()
+
+    def on_segment(self, kind: int, data: bytes) -> None:
+        """Never called: the endpoint lets no data through before the answer."""
+
+    def on_writable(self) -> None:
+        """Never called: nothing was sent."""
+
+
+class _Late:
+    """Sink of a stream that nobody waits for any more; gives its place back when it is over."""
+
+    __slots__ = ("_plane", "_replica_id")
+
+    def __init__(self, plane: DataPlane, replica_id: str | None) -> None:
+        self._plane = plane
+        self._replica_id = replica_id
+
+    def _ended(self) -> None:
+        if self._replica_id is not None:
+            self._plane.placement.ended(self._replica_id, self._plane.now())
+            self._replica_id = None
+
+    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
+        """The answer came too late; the close is on its way."""
+
+    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
+        """The answer came too late."""
+        self._ended()
+
+    def on_segment(self, kind: int, data: bytes) -> None:
+        """Dropped; its credit is not returned, the close is on its way."""
+
+    def on_close(self, closing: Closing) -> None:
+        """The runner is done with it."""
+        self._ended()
+
+    def on_writable(self) -> None:
+        """Nothing is to be sent."""
+
+
+def refusal_text(reject: trunk_pb2.RejectStream) -> str:
+    """Text of a refusal for the client."""
+    return reject.reason or TABLE[end(reject.code).code].reason

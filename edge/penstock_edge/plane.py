@@ -1,0 +1,119 @@
+"""The data plane of an edge process: what requests share on their way to a replica."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from collections.abc import Callable
+from typing import Protocol
+
+from penstock.api.control.v1 import control_pb2
+from penstock_edge.metrics import EdgeMetrics
+from penstock_edge.placement import Placement
+from penstock_edge.routing import RoutingTable
+from penstock_edge.trunks import Trunks
+from penstock_edge.waiting import WaitingLines
+
+
+class Flushable(Protocol):
+    """A client's connection with output that waits for the end of the batch."""
+
+    def flush(self) -> None:
+        """Writes it to the socket."""
+
+
+class DataPlane:
+    """Routes, replicas, trunks and waiting lines, kept in step with the newest snapshot. Loop thread only."""
+
+    def __init__(self, edge_id: str, metrics: EdgeMetrics) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.edge_id = edge_id
+        self.metrics = metrics
+        self.table = RoutingTable()
+        self.snapshot_epoch = 0
+        self.snapshot_version = 0
+        self.placement = Placement(random.SystemRandom().randrange)
+        self.waiting = WaitingLines()
+        self.trunks = Trunks(edge_id, after_batch=self.flush, on_go_away=self._go_away)
+        self.dirty: list[Flushable] = []
+        """Connections with output since the last flush, each once."""
+        self.is_draining = False
+        self.active_streams = 0
+        self._stream_prefix = edge_id + "-"
+        self._stream_count = 0
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self.stale_s: Callable[[], float] = lambda: 0.0
+        """Time since the controller was heard last."""
+        self._waiting_shown: set[str] = set()
+
+    def now(self) -> float:
+        """Seconds on the loop's monotonic clock."""
+        return self.loop.time()
+
+    def next_stream_id(self) -> str:
+        """Returns an id that no other stream in the system has."""
+        self._stream_count += 1
+        return f"{self._stream_prefix}{self._stream_count:x}"
+
+    def flush(self) -> None:
+        """Writes out what the last batch has brought."""
+        if self.dirty:
+            dirty, self.dirty = self.dirty, []
+            for connection in dirty:
+                connection.flush()
+
+    def apply(self, snapshot: control_pb2.Snapshot) -> None:
+        """Routes by `snapshot` from now on; one of an older controller is ignored."""
+        if snapshot.epoch < self.snapshot_epoch:
+            return
+        if snapshot.epoch == self.snapshot_epoch and snapshot.version < self.snapshot_version:
+            return
+        self.snapshot_epoch, self.snapshot_version = snapshot.epoch, snapshot.version
+        fresh = RoutingTable.from_snapshot(snapshot)
+        if snapshot.partial:
+            known = {deployment.id for deployment in fresh.deployments}
+            fresh = RoutingTable(
+                fresh.deployments + tuple(d for d in self.table.deployments if d.id not in known)
+            )
+        self.table = fresh
+        for replica_id in self.placement.update(snapshot.replicas, self.now(), is_partial=snapshot.partial):
+            self.trunks.drop_idle(replica_id)
+        for candidate in list(self.placement.candidates()):
+            if candidate.is_ready and candidate.ejected_until <= self.now():
+                self.trunks.get(candidate.replica_id, candidate.address)
+        self.wake_waiting()
+
+    def stream_ended(self, deployment_id: str, replica_id: str) -> None:
+        """A slot is free: whoever waits may try."""
+        self.placement.ended(replica_id, self.now())
+        if self.waiting.has(deployment_id):
+            self.loop.call_soon(self.wake_waiting, deployment_id)
+
+    def wake_waiting(self, deployment_id: str | None = None) -> None:
+        """Lets waiting streams try; comes back by itself when the next replica may be tried again."""
+        self.waiting.wake(deployment_id)
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
+            self._retry_timer = None
+        now = self.now()
+        ends = [self.placement.next_ejection_end(key, now) for key in self.waiting.demand()]
+        due = min((value for value in ends if value is not None), default=None)
+        if due is not None:
+            self._retry_timer = self.loop.call_later(max(0.01, due - now), self.wake_waiting)
+
+    def publish_gauges(self) -> None:
+        """Sets the metrics that are read off rather than counted."""
+        demand = self.waiting.demand()
+        for deployment_id in self._waiting_shown | demand.keys():
+            self.metrics.waiting.labels(deployment_id).set(demand.get(deployment_id, (0, 0.0))[0])
+        self._waiting_shown |= demand.keys()
+        self.metrics.snapshot_age.set(self.stale_s())
+
+    def _go_away(self, replica_id: str) -> None:
+        self.placement.draining(replica_id)
+
+
+def new_edge_id() -> str:
+    """Returns a random id for an edge process."""
+    return "edge-" + secrets.token_hex(4)

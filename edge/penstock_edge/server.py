@@ -1,0 +1,140 @@
+"""One edge process: uvicorn, gRPC, the session with the controller, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+
+from penstock.close_codes import EndCode
+from penstock_edge.config import EdgeConfig
+from penstock_edge.http_app import make_http_app
+from penstock_edge.http_protocol import EdgeHttpProtocol
+from penstock_edge.inference import InferenceServer
+from penstock_edge.metrics import EdgeMetrics
+from penstock_edge.plane import DataPlane, new_edge_id
+from penstock_edge.static import static_snapshot
+from penstock_edge.watch import ControllerSession
+from penstock_edge.websocket import EdgeWebSocket
+
+log = structlog.get_logger("edge")
+
+BACKLOG = 4096
+"""Connections that the kernel holds until they are accepted."""
+
+CLOSE_SPREAD_S = 1.0
+"""The closes at the end of a drain are spread over this time, so that clients do not all come back at once."""
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its own signal handlers: the edge drains first."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to the edge."""
+        yield
+
+
+async def serve(config: EdgeConfig, listener: socket.socket) -> None:
+    """Serves on `listener` until SIGTERM or SIGINT and the drain that follows."""
+    loop = asyncio.get_running_loop()
+    plane = DataPlane(new_edge_id(), EdgeMetrics())
+
+    def make_websocket(*, config: Any, server_state: Any, app_state: Any) -> EdgeWebSocket:
+        return EdgeWebSocket(plane, server_state)
+
+    server = _Uvicorn(
+        uvicorn.Config(
+            make_http_app(plane),
+            http=EdgeHttpProtocol,
+            ws=make_websocket,  # type: ignore[arg-type]
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=5,
+        )
+    )
+    host, port = listener.getsockname()[:2]
+    http_address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    grpc_server = InferenceServer(plane) if config.grpc_listen is not None else None
+    grpc_address = await grpc_server.start(config.grpc_listen or "", config.workers) if grpc_server is not None else ""
+
+    watching: asyncio.Task[None] | None = None
+    if config.controller is not None:
+        session = ControllerSession(plane, config.controller, http_address, grpc_address)
+        plane.stale_s = lambda: session.stale_s
+        watching = loop.create_task(session.run(), name="controller session")
+    else:
+        plane.apply(static_snapshot(config.static))
+
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            log.warning("stopped_at_once", streams=plane.active_streams)
+            os._exit(130)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+
+    serving = loop.create_task(server.serve(sockets=[listener]), name="http server")
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    if serving.done():
+        serving.result()
+        raise SystemExit(1)
+    log.info("edge_serving", edge=plane.edge_id, http=http_address, grpc=grpc_address or None)
+    if config.ready_file is not None:
+        _write_ready(Path(config.ready_file), http_address, grpc_address)
+    waiting = loop.create_task(stopping.wait())
+    await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    await _drain(plane, server, config.drain_timeout_s)
+    if grpc_server is not None:
+        await grpc_server.stop()
+    server.should_exit = True
+    await serving
+    if watching is not None:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+    await plane.trunks.stop()
+    log.info("edge_stopped", edge=plane.edge_id)
+
+
+async def _drain(plane: DataPlane, server: uvicorn.Server, timeout_s: float) -> None:
+    """Refuses new streams, waits for the open ones, and ends those that remain with 1012."""
+    plane.is_draining = True
+    log.info("edge_draining", streams=plane.active_streams, timeout_s=timeout_s)
+    deadline = plane.now() + timeout_s
+    while plane.active_streams and plane.now() < deadline:
+        await asyncio.sleep(0.05)
+    remaining = [c for c in list(server.server_state.connections) if isinstance(c, EdgeWebSocket)]
+    if remaining:
+        log.info("edge_closing_streams", streams=len(remaining))
+        pause = CLOSE_SPREAD_S / len(remaining)
+        for number, connection in enumerate(remaining):
+            connection.end(EndCode.EDGE_DRAINING)
+            if number % 16 == 15:
+                await asyncio.sleep(16 * pause)
+        limit = plane.now() + 1.0
+        while plane.active_streams and plane.now() < limit:
+            await asyncio.sleep(0.02)
+
+
+def _write_ready(path: Path, http_address: str, grpc_address: str) -> None:
+    content = json.dumps({"http": http_address, "grpc": grpc_address or None, "pid": os.getpid()})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(content + "\n")
+    temporary.replace(path)

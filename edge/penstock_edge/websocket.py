@@ -1,0 +1,580 @@
+"""The edge's WebSocket connection: uvicorn hands it the upgraded socket, the trunk carries its messages.
+
+    HANDSHAKE ──slot──▶ OPEN ──close sent or received──▶ CLOSING ──▶ CLOSED
+        └──refused, or the client leaves─────────────────────────────▲
+
+No task per connection: the socket's callbacks feed the trunk, the trunk's callbacks feed the socket. `websockets`'
+Sans-I/O protocol does the handshake, control frames and closing; data frames are parsed in `frames`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, cast
+
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from penstock.api.common.v1 import common_pb2
+from penstock.api.trunk.v1 import trunk_pb2
+from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reason, end, may_be_sent
+from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
+from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
+from penstock_edge.frames import FrameReader, frame_header
+from penstock_edge.headers import forwarded_headers
+from penstock_edge.liveness import Due, Liveness
+from penstock_edge.opening import Opening, refusal_text
+from penstock_edge.plane import DataPlane
+from penstock_edge.routing import Deployment
+
+CLOSE_TIMEOUT_S = 10.0
+"""Time for the client to answer a close frame before the connection is dropped."""
+
+EARLY_BYTES_MAX = 64 * 1024
+"""What a client may send before its upgrade is answered; then its socket is not read."""
+
+JOIN_BYTES_MAX = 16 * 1024
+"""Up to this size, output is joined into one buffer; above, handed to the socket as it is."""
+
+WRITE_BUFFER_BYTES_HIGH = 128 * 1024
+"""Unsent bytes from which a client counts as slow: credit is withheld until they are down to a quarter."""
+
+_log = logging.getLogger("penstock.edge.websockets")
+_log.setLevel(logging.WARNING)
+
+
+class Phase(Enum):
+    """Where a connection is in its life."""
+
+    HANDSHAKE = "handshake"
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class EdgeWebSocket(asyncio.Protocol):
+    """One client's connection. Made by uvicorn for every upgrade request."""
+
+    __slots__ = (
+        "_bytes_in",
+        "_bytes_out",
+        "_deployment",
+        "_early",
+        "_end",
+        "_hold_bytes",
+        "_hold_segments",
+        "_is_dirty",
+        "_is_peer_done",
+        "_is_read_paused",
+        "_is_write_paused",
+        "_liveness",
+        "_messages_in",
+        "_messages_out",
+        "_opened_at",
+        "_opening",
+        "_out",
+        "_out_bytes",
+        "_out_segments",
+        "_phase",
+        "_plane",
+        "_protocol",
+        "_reader",
+        "_replica_id",
+        "_response",
+        "_server_state",
+        "_stream",
+        "_stream_id",
+        "_timer",
+        "_transport",
+    )
+
+    def __init__(self, plane: DataPlane, server_state: Any) -> None:
+        self._plane = plane
+        self._server_state = server_state
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._protocol: ServerProtocol = ServerProtocol(max_size=125, logger=_log)
+        self._phase = Phase.HANDSHAKE
+        self._opening: Opening | None = None
+        self._response: Response | None = None
+        self._early: bytearray | None = None
+        self._deployment: Deployment | None = None
+        self._stream: TrunkStream | None = None
+        self._stream_id = ""
+        self._replica_id = ""
+        self._reader: FrameReader = cast(FrameReader, None)
+        self._liveness: Liveness = cast(Liveness, None)
+        self._timer: asyncio.TimerHandle | None = None
+        self._opened_at = 0.0
+        self._end: tuple[EndCode, int] | None = None
+        self._is_peer_done = False
+        """The client has sent its close frame, or its side of the connection is gone."""
+        self._is_read_paused = False
+        self._is_write_paused = False
+        self._is_dirty = False
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._out_segments = 0
+        self._hold_bytes = 0
+        """Payload bytes that were written while the socket was slow: their credit is held back."""
+        self._hold_segments = 0
+        self._bytes_in = self._bytes_out = self._messages_in = self._messages_out = 0
+
+    # Calls of the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """uvicorn hands over the socket."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_HIGH)
+        self._server_state.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something."""
+        if self._phase is Phase.OPEN:
+            self._liveness.heard = True
+            self._bytes_in += len(data)
+            self._reader.feed(data)
+        elif self._phase is Phase.HANDSHAKE:
+            if self._response is None:
+                self._handshake(data)
+            else:
+                self._keep_early(data)
+        elif self._phase is Phase.CLOSING:
+            self._reader.feed(data)
+
+    def eof_received(self) -> bool:
+        """The client sends nothing more; without a close frame that is the end."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._server_state.connections.discard(self)
+        self._phase = Phase.CLOSED
+        self._is_peer_done = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        self._out = []
+        stream = self._stream
+        if stream is not None:
+            code, close_code = self._end or (EndCode.CLIENT_GONE, ABNORMAL)
+            stream.close(code, close_code, discard=True)
+            self._finish(code, close_code)
+        self._reader = cast(FrameReader, None)
+        self._response = None
+        self._early = None
+
+    def pause_writing(self) -> None:
+        """The client is slow: from now on credit is held back."""
+        self._is_write_paused = True
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._is_write_paused = False
+        if self._hold_segments and self._stream is not None:
+            self._stream.consumed(self._hold_bytes, self._hold_segments)
+        self._hold_bytes = self._hold_segments = 0
+
+    def shutdown(self) -> None:
+        """uvicorn stops, after the edge's own drain: whatever is still open is ended."""
+        self.end(EndCode.EDGE_DRAINING)
+
+    # Handshake
+
+    def _handshake(self, data: bytes) -> None:
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, Request):
+                self._upgrade(event)
+                return
+        if self._protocol.handshake_exc is not None:
+            self._refuse(EndCode.BAD_UPGRADE, str(self._protocol.handshake_exc))
+
+    def _upgrade(self, request: Request) -> None:
+        response = self._protocol.accept(request)
+        if response.status_code != 101:
+            self._refuse(EndCode.BAD_UPGRADE, response.body.decode().strip(), status=response.status_code)
+            return
+        raw_path, _, query = request.path.encode("latin-1").partition(b"?")
+        route = self._plane.table.match(request.headers.get("Host", ""), raw_path)
+        if route is None:
+            hint = f"{TABLE[EndCode.NOT_FOUND].reason} WebSocket models are at /model/NAME/websocket."
+            self._refuse(EndCode.NOT_FOUND, hint)
+            return
+        self._deployment = route.deployment
+        if self._plane.is_draining:
+            self._refuse(EndCode.EDGE_DRAINING, retry_after=1)
+            return
+        if route.endpoint not in ("websocket", "sync"):
+            row = TABLE[EndCode.NOT_WEBSOCKET]
+            self._refuse(row.code, f"{row.reason} WebSocket models are at /model/NAME/websocket.")
+            return
+        self._response = response
+        self._stream_id = self._plane.next_stream_id()
+        self._opened_at = self._plane.now()
+        self._opening = Opening(
+            self._plane, route.deployment, self._open_request(request, raw_path, query, route.suffix), self
+        )
+        self._opening.start()
+
+    def _open_request(
+        self, request: Request, raw_path: bytes, query: bytes, suffix: bytes
+    ) -> trunk_pb2.OpenStream:
+        assert self._deployment is not None
+        peer = self._transport.get_extra_info("peername")
+        client = (
+            common_pb2.ClientAddress(host=peer[0], port=peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
+        )
+        is_tls = self._transport.get_extra_info("ssl_object") is not None
+        offered = request.headers.get_all("Sec-WebSocket-Protocol")
+        return trunk_pb2.OpenStream(
+            stream_id=self._stream_id,
+            transport=trunk_pb2.TRANSPORT_WEBSOCKET,
+            path=raw_path.decode("latin-1"),
+            raw_path=raw_path,
+            query=query,
+            headers=forwarded_headers(request.headers.raw_items()),
+            subprotocols=[item.strip() for value in offered for item in value.split(",") if item.strip()],
+            client=client,
+            scheme="wss" if is_tls else "ws",
+            message_bytes_max=self._deployment.settings.message_bytes_max,
+            deployment_id=self._deployment.id,
+            path_suffix=suffix,
+        )
+
+    def _keep_early(self, data: bytes) -> None:
+        """Holds what comes before the upgrade is answered."""
+        if self._early is None:
+            self._early = bytearray()
+        self._early += data
+        if len(self._early) > EARLY_BYTES_MAX:
+            self._pause_reading()
+
+    def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
+        """The runner has given a slot: the upgrade is answered."""
+        assert self._response is not None and self._deployment is not None
+        plane, deployment = self._plane, self._deployment
+        self._opening = None
+        self._stream = stream
+        self._replica_id = replica_id
+        response, self._response = self._response, None
+        for header in accept.headers:
+            response.headers[header.name] = header.value.decode("latin-1")
+        if accept.subprotocol:
+            response.headers["Sec-WebSocket-Protocol"] = accept.subprotocol
+        self._protocol.send_response(response)
+        self._write_protocol()
+        now = plane.now()
+        record_start(deployment, now - self._opened_at, plane.metrics)
+        plane.active_streams += 1
+        self._phase = Phase.OPEN
+        self._opened_at = now
+        self._reader = FrameReader(self, deployment.settings.message_bytes_max)
+        self._liveness = Liveness(deployment.settings, now)
+        self._arm()
+        if self._early is not None:
+            early, self._early = bytes(self._early), None
+            self.data_received(early)
+            if not stream.is_blocked:
+                self._resume_reading()
+        return self
+
+    def stream_refused(self, reject: trunk_pb2.RejectStream) -> None:
+        """There is no slot."""
+        self._opening = None
+        row = end(reject.code)
+        self._refuse(
+            row.code,
+            refusal_text(reject),
+            status=reject.http_status or row.http_status,
+            retry_after=reject.retry_after_seconds,
+            extra=reject,
+        )
+
+    def _refuse(
+        self,
+        code: EndCode,
+        text: str = "",
+        *,
+        status: int = 0,
+        retry_after: int = 0,
+        extra: trunk_pb2.RejectStream | None = None,
+    ) -> None:
+        """Answers the upgrade with an HTTP status and a JSON body, and closes."""
+        row = TABLE[code]
+        status = status or row.http_status
+        body = json.dumps({"error": text or row.reason, "code": code, "retryable": row.retryable}) + "\n"
+        headers = Headers({"Content-Type": "application/json", "Connection": "close"})
+        payload = body.encode()
+        if extra is not None and extra.body:
+            payload = extra.body
+            del headers["Content-Type"]
+        for header in extra.headers if extra is not None else ():
+            headers[header.name] = header.value.decode("latin-1")
+        if retry_after:
+            headers["Retry-After"] = str(retry_after)
+        if status == 426:
+            headers["Upgrade"] = "websocket"
+        headers["Content-Length"] = str(len(payload))
+        record_refusal(self._deployment.name if self._deployment else "", code, status, self._plane.metrics)
+        self._transport.write(Response(status, _phrase(status), headers, payload).serialize())
+        self._phase = Phase.CLOSED
+        self._transport.close()
+
+    # Client to model
+
+    def on_data(self, kind: int, data: bytes) -> None:
+        """A message or segment of the client."""
+        if self._phase is not Phase.OPEN:
+            return
+        self._messages_in += 1
+        self._liveness.message = True
+        if not self._stream.send(kind, data) and not self._is_read_paused:  # type: ignore[union-attr]
+            self._pause_reading()
+
+    def on_writable(self) -> None:
+        """What was queued for the model is on its way."""
+        if self._phase is Phase.OPEN:
+            self._resume_reading()
+
+    def on_control_frame(self, data: bytes) -> None:
+        """A ping, pong or close of the client; `websockets` answers it."""
+        protocol = self._protocol
+        protocol.receive_data(data)
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
+                self._client_closed()
+                return
+        if protocol.parser_exc is not None and self._phase is Phase.OPEN:  # a close frame that is not well formed
+            self._reader.is_stopped = True
+            self._close_stream(EndCode.PROTOCOL_ERROR, protocol.close_sent.code if protocol.close_sent else 1002)
+            self._begin_closing()
+        self._write_protocol()
+
+    def _client_closed(self) -> None:
+        """The client's close frame: the library has prepared the answer, if one is due."""
+        received = self._protocol.close_rcvd
+        code = int(received.code) if received is not None else NO_STATUS
+        reason = received.reason if received is not None else ""
+        self._reader.is_stopped = True
+        self._is_peer_done = True
+        self._close_stream(EndCode.CLIENT_CLOSED, code, reason)
+        self.flush()
+        self._begin_closing()
+        self._write_protocol()
+
+    def on_bad_data(self, code: EndCode, detail: str) -> None:
+        """The client broke the protocol or a limit."""
+        if self._phase is Phase.OPEN:
+            self.end(code, detail)
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = False
+            self._transport.resume_reading()
+
+    # Model to client
+
+    def on_segment(self, kind: int, data: bytes) -> None:
+        """A message or segment of the model; written at the end of the batch."""
+        size = len(data)
+        out = self._out
+        out.append(frame_header(kind, size))
+        out.append(data)
+        self._out_bytes += size
+        self._out_segments += 1
+        if not self._is_dirty:
+            self._is_dirty = True
+            self._plane.dirty.append(self)
+
+    def flush(self) -> None:
+        """Writes what the batch has brought, and returns its credit unless the client is slow."""
+        self._is_dirty = False
+        out = self._out
+        if not out or self._phase is not Phase.OPEN or self._transport.is_closing():
+            self._out = []
+            self._out_bytes = self._out_segments = 0
+            return
+        size, segments = self._out_bytes, self._out_segments
+        self._out = []
+        self._out_bytes = self._out_segments = 0
+        if size <= JOIN_BYTES_MAX:
+            self._transport.write(b"".join(out))
+        else:
+            self._transport.writelines(out)
+        self._bytes_out += size
+        self._messages_out += segments
+        self._liveness.message = True
+        if self._is_write_paused:
+            self._hold_bytes += size
+            self._hold_segments += segments
+        else:
+            self._stream.consumed(size, segments)  # type: ignore[union-attr]
+
+    def on_close(self, closing: Closing) -> None:
+        """The model has closed, its handler has ended, or the replica is lost."""
+        self.flush()
+        if self._phase is Phase.OPEN:
+            self._end = (closing.code, closing.close_code)
+            self._send_close(closing.close_code, closing.reason)
+        elif self._phase is Phase.CLOSING and self._is_peer_done:
+            self._finish(*(self._end or (closing.code, closing.close_code)))
+
+    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
+        """Never called: the opening takes the answer."""
+
+    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
+        """Never called: the opening takes the answer."""
+
+    # Ending
+
+    def end(self, code: EndCode, detail: str = "") -> None:
+        """Ends the stream from the edge's side, both ways."""
+        if self._phase is Phase.HANDSHAKE:
+            if self._opening is not None:
+                self._opening.cancel()
+                self._opening = None
+            self._refuse(code, detail, retry_after=1)
+        elif self._phase is Phase.OPEN:
+            row = TABLE[code]
+            self.flush()
+            self._close_stream(code, row.close_code, row.reason)
+            self._send_close(row.close_code, row.reason if not detail else clip_reason(f"{row.reason} {detail}"))
+
+    def _close_stream(self, code: EndCode, close_code: int, reason: str = "") -> None:
+        """Tells the model that the client's side is over."""
+        if self._end is None:
+            self._end = (code, close_code)
+        if self._stream is not None:
+            self._stream.close(code, close_code, reason)
+
+    def _send_close(self, code: int, reason: str) -> None:
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code if may_be_sent(code) else 1000, clip_reason(reason))
+            self._write_protocol()
+        self._begin_closing()
+        if self._reader.is_stopped and self._transport.can_write_eof():
+            # No answer can be read from a client that broke the framing. Half-closing lets it read the close frame;
+            # closing outright would reset the connection while its data is still arriving.
+            self._transport.write_eof()
+
+    def _begin_closing(self) -> None:
+        """From here only the client's close frame, or the end of the connection, matters."""
+        if self._phase is not Phase.OPEN:
+            return
+        self._phase = Phase.CLOSING
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._plane.loop.call_later(CLOSE_TIMEOUT_S, self._abort)
+        self._resume_reading()
+
+    def _abort(self) -> None:
+        self._timer = None
+        self._transport.abort()
+
+    def _finish(self, code: EndCode, close_code: int) -> None:
+        """The stream is over: counts it once."""
+        stream, self._stream = self._stream, None
+        if stream is None or self._deployment is None:
+            return
+        if not stream.is_remote_closed:
+            stream.sink = _Leftover(self._plane, self._deployment.id, self._replica_id)
+        else:
+            stream.sink = NO_SINK
+            self._plane.stream_ended(self._deployment.id, self._replica_id)
+        self._plane.active_streams -= 1
+        record_end(
+            StreamRecord(
+                stream_id=self._stream_id,
+                deployment=self._deployment,
+                replica_id=self._replica_id,
+                code=code,
+                close_code=close_code,
+                duration_s=self._plane.now() - self._opened_at,
+                bytes_in=self._bytes_in,
+                bytes_out=self._bytes_out,
+                messages_in=self._messages_in,
+                messages_out=self._messages_out,
+            ),
+            self._plane.metrics,
+        )
+
+    def _write_protocol(self) -> None:
+        """Writes what the library has prepared; an empty item asks to end the connection."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:
+                self._transport.close()
+
+    # Liveness
+
+    def _arm(self) -> None:
+        due = self._liveness.next_check()
+        if due is not None:
+            self._timer = self._plane.loop.call_at(due, self._check_liveness)
+
+    def _check_liveness(self) -> None:
+        self._timer = None
+        if self._phase is not Phase.OPEN:
+            return
+        due = self._liveness.check(self._plane.now(), is_reading=not self._is_read_paused)
+        if due is Due.PING:
+            self._protocol.send_ping(b"")
+            self._write_protocol()
+        elif due is Due.PING_TIMEOUT:
+            self.end(EndCode.PING_TIMEOUT)
+        elif due is Due.IDLE_TIMEOUT:
+            self.end(EndCode.IDLE_TIMEOUT)
+        elif due is Due.STREAM_TOO_OLD:
+            self.end(EndCode.STREAM_TOO_OLD)
+        if self._phase is Phase.OPEN:
+            self._arm()
+
+
+class _Leftover:
+    """Sink of a stream whose client is gone while the model's handler still runs; frees the place when it ends."""
+
+    __slots__ = ("_deployment_id", "_plane", "_replica_id")
+
+    def __init__(self, plane: DataPlane, deployment_id: str, replica_id: str) -> None:
+        self._plane = plane
+        self._deployment_id = deployment_id
+        self._replica_id = replica_id
+
+    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
+        """Never called."""
+
+    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
+        """Never called."""
+
+    def on_segment(self, kind: int, data: bytes) -> None:
+        """Dropped; no credit is returned, the model has been told."""
+
+    def on_close(self, closing: Closing) -> None:
+        """The handler has ended."""
+        self._plane.stream_ended(self._deployment_id, self._replica_id)
+
+    def on_writable(self) -> None:
+        """Nothing is to be sent."""
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Client Closed Request" if status == 499 else "Error"

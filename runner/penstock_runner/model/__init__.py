@@ -1,0 +1,1 @@
+"""The user's model: finding it, loading it, checking it."""

@@ -1,0 +1,172 @@
+"""The replica as its controller sees it: state, counts, measurements, and the commands it obeys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import structlog
+
+from penstock_runner.attach_state import State, Status
+from penstock_runner.lag import LoopLag
+from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.process_facts import resident_bytes
+
+_log = structlog.get_logger("runner")
+
+
+class Server(Protocol):
+    """What serves the streams (penstock_runner.server.RunnerServer). The integers may be read from any thread."""
+
+    @property
+    def active_streams(self) -> int: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def streams_total(self) -> int: ...
+
+    @property
+    def rejected_total(self) -> int: ...
+
+    @property
+    def draining(self) -> bool: ...
+
+    async def start(self, listen: str) -> str: ...
+
+    def set_model(self, model: LoadedModel) -> None: ...
+
+    def set_capacity(self, slots: int) -> None: ...
+
+    def begin_drain(self, *, if_idle: bool) -> bool: ...
+
+    def end_drain(self) -> None: ...
+
+    async def announce_ready(self, is_ready: bool) -> None: ...
+
+    async def stop(self, grace: float) -> int: ...
+
+
+class Replica:
+    """Reads statuses for the control thread and carries its commands out on the loop.
+
+    `read`, `measured`, `drain`, `undrain` and `set_capacity` are called on the control thread, the rest on the loop's.
+    """
+
+    def __init__(
+        self, server: Server | None, loop: asyncio.AbstractEventLoop, on_grace_over: Callable[[], None]
+    ) -> None:
+        self._server = server
+        self._loop = loop
+        self._lag = LoopLag(loop)
+        self._on_grace_over = on_grace_over
+        self._ready = False
+        self._failure: str | None = None
+        self._grace: asyncio.TimerHandle | None = None
+        self._announcements: set[asyncio.Task[None]] = set()
+        self.on_change: Callable[[], None] = lambda: None
+        self.answer_drain: Callable[[str, bool, int], None] = lambda _drain_id, _accepted, _active: None
+
+    def set_model(self, model: LoadedModel) -> None:
+        assert self._server is not None
+        self._server.set_model(model)
+        self._ready = True
+        self._lag.start()
+        self._announce()
+        self.on_change()
+
+    def fail(self, message: str) -> None:
+        """Has the replica reported as failed, for good."""
+        self._failure = message
+        self.on_change()
+
+    def begin_drain(self) -> None:
+        """Admits no more, because the process is to end."""
+        if self._server is not None:
+            self._server.begin_drain(if_idle=False)
+            self._announce()
+            self.on_change()
+
+    def stop(self) -> None:
+        """Ends the timers."""
+        self._lag.stop()
+        self._cancel_grace()
+
+    def read(self) -> Status:
+        server = self._server
+        if self._failure is not None or server is None:
+            return Status(State.FAILED, message=self._failure or "")
+        if server.draining:
+            state = State.DRAINING
+        else:
+            state = State.READY if self._ready else State.STARTING
+        return Status(
+            state,
+            active_streams=server.active_streams,
+            stream_capacity=server.capacity,
+            streams_total=server.streams_total,
+            rejected_total=server.rejected_total,
+        )
+
+    def measured(self, status: Status) -> Status:
+        lag_s = self._lag.take() if self._ready else None
+        return replace(status, event_loop_lag_s=lag_s, resident_bytes=resident_bytes())
+
+    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None) -> None:
+        self._on_loop(lambda: self._drain(drain_id, if_idle, grace_s))
+
+    def undrain(self) -> None:
+        self._on_loop(self._undrain)
+
+    def set_capacity(self, slots: int) -> None:
+        self._on_loop(lambda: self._set_capacity(slots))
+
+    def _on_loop(self, call: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call)
+        except RuntimeError:
+            # The loop is closed: the process ends, and its controller sees that.
+            _log.debug("command_came_too_late")
+
+    def _drain(self, drain_id: str, if_idle: bool, grace_s: float | None) -> None:
+        server = self._server
+        accepted = server is not None and self._failure is None and server.begin_drain(if_idle=if_idle)
+        active = 0 if server is None else server.active_streams
+        if accepted and grace_s is not None:
+            self._cancel_grace()
+            self._grace = self._loop.call_later(grace_s, self._on_grace_over)
+        _log.info("drain_asked", drain_id=drain_id, if_idle=if_idle, accepted=accepted, active_streams=active)
+        self.answer_drain(drain_id, accepted, active)
+        self._announce()
+        self.on_change()
+
+    def _undrain(self) -> None:
+        self._cancel_grace()
+        if self._server is not None:
+            self._server.end_drain()
+        _log.info("drain_taken_back")
+        self._announce()
+        self.on_change()
+
+    def _set_capacity(self, slots: int) -> None:
+        if self._server is not None:
+            self._server.set_capacity(slots)
+        _log.info("capacity_set", slots=slots)
+        self.on_change()
+
+    def _announce(self) -> None:
+        """Has the health service say whether streams are admitted."""
+        if self._server is None:
+            return
+        is_ready = self._ready and not self._server.draining
+        task = self._loop.create_task(self._server.announce_ready(is_ready), name="announce")
+        self._announcements.add(task)
+        task.add_done_callback(self._announcements.discard)
+
+    def _cancel_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None

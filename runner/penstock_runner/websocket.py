@@ -1,0 +1,46 @@
+"""Makes the Starlette WebSocket that a model's `websocket` method gets: genuine, and already accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.websockets import WebSocket, WebSocketState
+
+from penstock.api.trunk.v1 import trunk_pb2
+from penstock_runner.stream import ModelStream
+
+MODEL_PATH = "/v1/websocket"
+"""What a Truss server's own WebSocket path is, and so what models find in `websocket.url`."""
+
+_APP = Starlette()
+"""What `websocket.app` gives; it has no routes."""
+
+_ASGI = {"version": "3.0", "spec_version": "2.4"}
+
+
+def make_websocket(request: trunk_pb2.OpenStream, stream: ModelStream) -> WebSocket:
+    """Builds the WebSocket over `stream`, in the state after `accept()`."""
+    path = MODEL_PATH + request.path_suffix.decode("ascii", "replace")
+    scope: dict[str, Any] = {
+        "type": "websocket",
+        "asgi": _ASGI,
+        "http_version": "1.1",
+        "scheme": request.scheme or "ws",
+        "server": None,
+        "client": (request.client.host, request.client.port) if request.HasField("client") else None,
+        "root_path": "",
+        "path": path,
+        "raw_path": path.encode("ascii", "replace"),
+        "query_string": request.query,
+        "headers": [(header.name.encode("latin-1"), header.value) for header in request.headers],
+        "subprotocols": list(request.subprotocols),
+        "path_params": {},
+        "state": {},
+        "extensions": {},
+        "app": _APP,
+    }
+    websocket = WebSocket(scope, receive=stream.receive, send=stream.send)
+    websocket.client_state = WebSocketState.CONNECTED
+    websocket.application_state = WebSocketState.CONNECTED
+    return websocket

@@ -1,0 +1,134 @@
+"""Asks the controller's AdminService."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
+from penstock.cli.up.observation import Deployment, Edge, Observation, Phase, Replica
+from penstock.cli.up.readiness import Wanted
+
+CALL_TIMEOUT_S = 5.0
+APPLY_TIMEOUT_S = 120.0
+"""Deployments are hashed when they are applied, and weights may lie in their folders."""
+STOP_SLACK_S = 15.0
+"""Time for runners to end after the grace of their streams."""
+
+_OPTIONS = (
+    # The controller may be restarting: find it again soon.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.enable_http_proxy", 0),
+)
+
+_PHASES = {
+    control_pb2.REPLICA_STATE_READY: Phase.READY,
+    control_pb2.REPLICA_STATE_DRAINING: Phase.DRAINING,
+    control_pb2.REPLICA_STATE_FAILED: Phase.FAILED,
+    control_pb2.REPLICA_STATE_LOST: Phase.LOST,
+}
+
+
+class AdminError(Exception):
+    """The controller did not do what it was asked; the message is for people."""
+
+
+class Admin:
+    """Client of one controller. Its address stays the same when the controller is started again."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self._stub = admin_pb2_grpc.AdminServiceStub(self._channel)
+
+    async def observe(self) -> Observation | None:
+        """Returns the state of everything; None when the controller does not answer now."""
+        try:
+            response = await self._stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as exc:
+            if exc.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                return None
+            raise AdminError(f"the controller refused GetStatus: {exc.details()}") from None
+        return _observation(response)
+
+    async def apply(self, directories: Sequence[Path], replicas: int) -> tuple[Wanted, ...]:
+        """Makes these deployments, with so many replicas each, and no others, what the controller runs.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.ApplyDeploymentsRequest(
+            deployments=[admin_pb2.DeploymentSpec(source=str(path), replicas=replicas) for path in directories],
+            prune=True,
+        )
+        try:
+            response = await self._stub.ApplyDeployments(request, timeout=APPLY_TIMEOUT_S, wait_for_ready=True)
+        except grpc.aio.AioRpcError as exc:
+            raise AdminError(f"the controller refused the deployments: {exc.details()}") from None
+        return tuple(Wanted(item.name, item.deployment_id, replicas) for item in response.deployments)
+
+    async def stop_replicas(self, grace_s: float) -> int:
+        """Ends every replica; returns how many streams were cut.
+
+        Raises:
+            AdminError: the controller did not answer in time.
+        """
+        grace = Duration()
+        grace.FromNanoseconds(int(grace_s * 1e9))
+        try:
+            response = await self._stub.StopReplicas(
+                admin_pb2.StopReplicasRequest(grace=grace), timeout=grace_s + STOP_SLACK_S
+            )
+        except grpc.aio.AioRpcError as exc:
+            raise AdminError(f"the controller did not stop the replicas: {exc.details()}") from None
+        return response.cut_streams
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+
+def _observation(response: admin_pb2.GetStatusResponse) -> Observation:
+    return Observation(
+        epoch=response.controller.epoch,
+        snapshot_version=response.controller.snapshot_version,
+        deployments=tuple(
+            Deployment(
+                name=item.name,
+                deployment_id=item.deployment_id,
+                ready=item.ready_replicas,
+                starting=item.starting_replicas,
+                draining=item.draining_replicas,
+                failed=item.failed_replicas,
+                active_streams=item.active_streams,
+                message=item.message,
+            )
+            for item in response.deployments
+        ),
+        replicas=tuple(
+            Replica(
+                replica_id=item.replica_id,
+                deployment_id=item.deployment_id,
+                phase=_PHASES.get(item.state, Phase.STARTING),
+                restarts=item.restarts,
+                pid=item.pid,
+                log_path=item.log_path,
+                message=item.message,
+            )
+            for item in response.replicas
+        ),
+        edges=tuple(
+            Edge(
+                pid=item.pid,
+                http_address=item.http_address,
+                grpc_address=item.grpc_address,
+                snapshot_epoch=item.snapshot_epoch,
+                snapshot_version=item.snapshot_version,
+            )
+            for item in response.edges
+            if not item.draining
+        ),
+    )

@@ -1,0 +1,316 @@
+"""Runs `penstock up` from the first process to the last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.cli.up.admin import Admin, AdminError
+from penstock.cli.up.children import Child, ChildError, controller_command, edge_command
+from penstock.cli.up.host_port import HostPort
+from penstock.cli.up.log_pump import LogPump
+from penstock.cli.up.observation import Observation
+from penstock.cli.up.options import UpOptions
+from penstock.cli.up.ports import listen_problem
+from penstock.cli.up.progress import View, make_view
+from penstock.cli.up.readiness import Failed, ModelFailure, Readiness, Ready, Waiting, Wanted
+from penstock.cli.up.report import Report, ServedModel, render_json, render_text
+from penstock.cli.up.shutdown import Shutdown
+from penstock.cli.up.transitions import describe_transitions
+from penstock.lifeline import Lifeline
+from penstock.process_env import child_environment
+from penstock.state_dir import ControllerFile, read_controller_file, write_atomically
+
+CONTROLLER_START_S = 60.0
+"""Time for the controller to listen; it takes half a second on an idle machine."""
+EDGE_START_S = 60.0
+"""Time for the edge to be known to the controller once every replica is ready."""
+STARTING_POLL_S = 0.1
+READY_POLL_S = 1.0
+SILENCE_NOTED_S = 10.0
+"""A controller that does not answer for so long is mentioned."""
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """How the children are started."""
+
+    controller: Callable[[Path, int], list[str]] = controller_command
+    edge: Callable[[HostPort, HostPort | None, str, float, int], list[str]] = edge_command
+
+
+def run_up(options: UpOptions, programs: Programs | None = None) -> int:
+    """Serves until it is stopped or cannot go on; returns the exit status."""
+    return asyncio.run(UpSession(options, make_view(), programs or Programs()).run())
+
+
+class _StopRequestedError(Exception):
+    """The user wants an end."""
+
+
+class _ModelsFailedError(Exception):
+    """Models that cannot be loaded."""
+
+    def __init__(self, failures: tuple[ModelFailure, ...]) -> None:
+        super().__init__(failures)
+        self.failures = failures
+
+
+class _SetupError(Exception):
+    """Something outside is not as it must be; the message is for people."""
+
+
+class UpSession:
+    """One run of `penstock up`. Call `run` once."""
+
+    def __init__(self, options: UpOptions, view: View, programs: Programs) -> None:
+        self._options = options
+        self._view = view
+        self._programs = programs
+        self._started_at = time.monotonic()
+        self._lifeline = Lifeline()
+        self._pump = LogPump(view)
+        self._admin: Admin | None = None
+        self._names: dict[str, str] = {}
+        self._was_ready = False
+        self._listen = options.listen
+        self._grpc_listen = options.grpc_listen
+        self._controller = self._child("controller", self._controller_command)
+        self._edge = self._child("edge", self._edge_command)
+        self._shutdown = Shutdown(self._controller, self._edge, self._lifeline, view, options.drain_timeout_s)
+
+    async def run(self) -> int:
+        """Serves until it is stopped or cannot go on; returns the exit status. Nothing is left running."""
+        stop, force = asyncio.Event(), asyncio.Event()
+        with _signals(stop, force):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    pumping = group.create_task(self._pump.run(), name="log-pump")
+                    status = await self._serve_until_end(stop)
+                    self._remove_ready_file()
+                    if not await self._shutdown.run(self._admin, force):
+                        status = EXIT_INTERRUPTED
+                    pumping.cancel()
+                self._pump.print_rest()
+            finally:
+                # Also on the way out of a defect of ours.
+                await self._shutdown.end_everything()
+                self._remove_ready_file()
+                if self._admin is not None:
+                    await self._admin.close()
+                self._view.close()
+        return status
+
+    async def _serve_until_end(self, stop: asyncio.Event) -> int:
+        status = EXIT_FAILED
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._serve(group), name="serve")
+                group.create_task(_raise_when(stop), name="stop")
+        except* _StopRequestedError:
+            status = EXIT_STOPPED if self._was_ready else EXIT_INTERRUPTED
+        except* _ModelsFailedError as failed:
+            self._report_failures(failed.exceptions[0])
+        except* (ChildError, AdminError, _SetupError) as broken:
+            self._view.close()
+            for error in broken.exceptions:
+                self._view.error(f"penstock up: {error}")
+        return status
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        self._remove_ready_file()
+        self._choose_ports()
+        self._view.progress(("starting the controller",))
+        await self._controller.start()
+        group.create_task(self._controller.keep_running(), name="controller")
+        contact = await self._wait_for_controller()
+        admin = self._admin = Admin(contact.address)
+        await self._edge.start()
+        group.create_task(self._edge.keep_running(), name="edge")
+        wanted = await admin.apply([model.directory for model in self._options.models], self._options.replicas)
+        self._names = {item.deployment_id: item.name for item in wanted}
+        observation = await self._wait_until_ready(admin, wanted)
+        await self._narrate(admin, observation)
+
+    def _choose_ports(self) -> None:
+        if self._listen.port and (problem := listen_problem(self._listen)) is not None:
+            raise _SetupError(f"cannot listen at {self._listen}: {problem}; choose another address with --listen")
+        if self._grpc_listen is None or self._grpc_listen.port == 0:
+            return
+        if (problem := listen_problem(self._grpc_listen)) is not None:
+            if not self._options.grpc_listen_is_default:
+                raise _SetupError(
+                    f"cannot listen at {self._grpc_listen}: {problem}; choose another address with --grpc-listen"
+                )
+            self._grpc_listen = self._grpc_listen.with_port(0)
+
+    async def _wait_for_controller(self) -> ControllerFile:
+        deadline = time.monotonic() + CONTROLLER_START_S
+        while time.monotonic() < deadline:
+            found = read_controller_file(self._options.state_dir)
+            if found is not None and found.pid == self._controller.pid:
+                return found
+            await asyncio.sleep(STARTING_POLL_S)
+        raise _SetupError(
+            f"the controller did not listen within {CONTROLLER_START_S:.0f} s; its log: {self._controller.log_path}"
+        )
+
+    async def _wait_until_ready(self, admin: Admin, wanted: tuple[Wanted, ...]) -> Observation:
+        readiness = Readiness(wanted)
+        edge_deadline: float | None = None
+        while True:
+            observation = await self._observe(admin)
+            if observation is None:
+                await asyncio.sleep(STARTING_POLL_S)
+                continue
+            verdict = readiness.judge(observation, self._edge.pid)
+            match verdict:
+                case Failed(failures):
+                    raise _ModelsFailedError(failures)
+                case Ready():
+                    self._announce(observation, wanted, verdict)
+                    return observation
+                case Waiting(progress):
+                    self._view.progress(progress)
+            if not verdict.for_edge:
+                edge_deadline = None
+            elif edge_deadline is None:
+                edge_deadline = time.monotonic() + EDGE_START_S
+            elif time.monotonic() > edge_deadline:
+                raise _SetupError(
+                    f"the edge did not take up its routes within {EDGE_START_S:.0f} s; its log: {self._edge.log_path}"
+                )
+            await asyncio.sleep(STARTING_POLL_S)
+
+    def _announce(self, observation: Observation, wanted: tuple[Wanted, ...], ready: Ready) -> None:
+        # An edge that is started again must be found at the same addresses.
+        self._listen = self._listen.with_port(HostPort.parse(ready.edge.http_address).port)
+        if self._grpc_listen is not None and ready.edge.grpc_address:
+            self._grpc_listen = self._grpc_listen.with_port(HostPort.parse(ready.edge.grpc_address).port)
+        assert self._admin is not None, "there is no verdict without it"
+        report = Report(
+            http=self._listen,
+            grpc=self._grpc_listen if ready.edge.grpc_address else None,
+            controller_address=self._admin.address,
+            state_dir=str(self._options.state_dir),
+            models=tuple(ServedModel(item.name, item.deployment_id, _ready(observation, item)) for item in wanted),
+            seconds=time.monotonic() - self._started_at,
+        )
+        self._was_ready = True
+        self._edge.mark_healthy()
+        self._pump.print_new()
+        self._view.close()
+        self._view.text(f"\n{render_text(report)}\n")
+        if self._options.ready_file is not None:
+            try:
+                write_atomically(self._options.ready_file, render_json(report))
+            except OSError as exc:
+                raise _SetupError(f"cannot write --ready-file {self._options.ready_file}: {exc.strerror}") from None
+
+    async def _narrate(self, admin: Admin, before: Observation) -> None:
+        """Tells of what happens from now on."""
+        silent_since: float | None = None
+        while True:
+            await asyncio.sleep(READY_POLL_S)
+            observation = await self._observe(admin)
+            if observation is None:
+                now = time.monotonic()
+                silent_since = silent_since or now
+                if now - silent_since > SILENCE_NOTED_S:
+                    self._view.note(
+                        "the controller does not answer; streams go on, but nothing is started or stopped. "
+                        f"Its log: {self._controller.log_path}"
+                    )
+                    silent_since = now + 60.0
+                continue
+            silent_since = None
+            for line in describe_transitions(before, observation, self._names):
+                self._view.note(line)
+            before = observation
+
+    async def _observe(self, admin: Admin) -> Observation | None:
+        observation = await admin.observe()
+        if observation is not None:
+            self._controller.mark_healthy()
+            self._pump.follow(observation, self._names)
+            self._shutdown.remember(observation)
+        return observation
+
+    def _report_failures(self, error: BaseException) -> None:
+        assert isinstance(error, _ModelsFailedError), "one task raises it, so the group holds it unwrapped"
+        # The model's last words come before the verdict.
+        self._pump.print_new()
+        self._view.close()
+        for failure in error.failures:
+            reason = failure.reason.rstrip() or "it gave no reason"
+            log = f"\n\nIts whole output is in {failure.log_path}" if failure.log_path else ""
+            self._view.error(f"\n{failure.name}: the model cannot be loaded\n\n{reason}{log}")
+
+    def _remove_ready_file(self) -> None:
+        if self._options.ready_file is not None:
+            with contextlib.suppress(OSError):
+                self._options.ready_file.unlink(missing_ok=True)
+
+    def _child(self, name: str, command: Callable[[], list[str]]) -> Child:
+        return Child(
+            name,
+            command,
+            log_path=self._options.state_dir / "logs" / f"{name}.log",
+            lifeline_fd=self._lifeline.read_fd,
+            env=child_environment(os.environ),
+            on_note=self._view.note,
+        )
+
+    def _controller_command(self) -> list[str]:
+        return self._programs.controller(self._options.state_dir, self._lifeline.read_fd)
+
+    def _edge_command(self) -> list[str]:
+        assert self._admin is not None, "the edge is started once the controller listens"
+        return self._programs.edge(
+            self._listen,
+            self._grpc_listen,
+            self._admin.address,
+            self._options.drain_timeout_s,
+            self._lifeline.read_fd,
+        )
+
+
+def _ready(observation: Observation, wanted: Wanted) -> int:
+    deployment = observation.deployment(wanted.deployment_id)
+    return deployment.ready if deployment is not None else wanted.replicas
+
+
+async def _raise_when(stop: asyncio.Event) -> None:
+    await stop.wait()
+    raise _StopRequestedError
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event, force: asyncio.Event) -> Iterator[None]:
+    """The first signal sets `stop`, every later one `force`."""
+
+    def on_signal() -> None:
+        (force if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    caught = [signal.SIGINT, signal.SIGTERM]
+    # nohup and the like: whoever started us wants us to outlive the terminal.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
+    for number in caught:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,163 @@
+"""What `penstock up` was asked to do, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.cli.up.host_port import HostPort
+from penstock.state_dir import StateDirError, StateDirInUseError, default_state_dir, prepare_state_dir, state_dir_holder
+from penstock.truss import ConfigError, load_config
+
+REPLICAS_MAX = 1000
+"""The controller takes no more per deployment."""
+DRAIN_TIMEOUT_DEFAULT_S = 10
+DRAIN_TIMEOUT_MAX_S = 86_400
+MODELS_MAX = 100
+
+
+class UsageError(Exception):
+    """`penstock up` cannot start as it was called; the message says what, where and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model to serve."""
+
+    name: str
+    """As config.yaml or the folder has it; the controller makes the deployment's name of it."""
+    directory: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions:
+    """A valid call of `penstock up`."""
+
+    models: tuple[ModelSource, ...]
+    listen: HostPort
+    grpc_listen: HostPort | None
+    """None: no gRPC."""
+    grpc_listen_is_default: bool
+    """Another port may be taken when this one is in use."""
+    replicas: int
+    state_dir: Path
+    ready_file: Path | None
+    drain_timeout_s: float
+
+
+def resolve_options(
+    *,
+    paths: Sequence[str],
+    listen: str,
+    grpc_listen: str | None,
+    replicas: str,
+    state_dir: str | None,
+    ready_file: str | None,
+    drain_timeout: str,
+    insecure: bool,
+    cwd: Path,
+    env: Mapping[str, str],
+) -> UpOptions:
+    """Checks a command line and the folders that it names; makes the state folder.
+
+    Raises:
+        UsageError: something cannot be used.
+    """
+    http = _address("--listen", listen, insecure=insecure)
+    grpc: HostPort | None
+    if grpc_listen is None:
+        grpc = http.with_port(http.port + 1 if 0 < http.port < 65535 else 0)
+    elif grpc_listen == "off":
+        grpc = None
+    else:
+        grpc = _address("--grpc-listen", grpc_listen, insecure=insecure)
+    if grpc is not None and grpc == http and http.port != 0:
+        raise UsageError(f"--listen and --grpc-listen are both {http}; they need two ports")
+    count = _replicas(replicas)
+    drain_timeout_s = _drain_timeout(drain_timeout)
+    file = _ready_file(cwd / ready_file) if ready_file else None
+    models = _models([cwd / path for path in paths] or [cwd])
+    return UpOptions(
+        models=models,
+        listen=http,
+        grpc_listen=grpc,
+        grpc_listen_is_default=grpc_listen is None,
+        replicas=count,
+        state_dir=_state_dir(cwd / Path(state_dir).expanduser() if state_dir else default_state_dir(env)),
+        ready_file=file,
+        drain_timeout_s=drain_timeout_s,
+    )
+
+
+def _address(option: str, text: str, *, insecure: bool) -> HostPort:
+    try:
+        address = HostPort.parse(text)
+    except ValueError as exc:
+        raise UsageError(f"{option}: {exc}") from None
+    if not address.is_loopback and not insecure:
+        raise UsageError(
+            f"{option} {address}: other machines could use the models without authentication; "
+            "listen on 127.0.0.1, or add --insecure if that is meant"
+        )
+    return address
+
+
+def _replicas(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= REPLICAS_MAX:
+        raise UsageError(f"--replicas: expected a number from 1 to {REPLICAS_MAX}, got {text!r}")
+    return int(text)
+
+
+def _drain_timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= DRAIN_TIMEOUT_MAX_S:
+        raise UsageError(f"--drain-timeout: expected seconds from 0 to {DRAIN_TIMEOUT_MAX_S}, got {text!r}")
+    return seconds
+
+
+def _ready_file(path: Path) -> Path:
+    if path.exists() and not path.is_file():
+        raise UsageError(f"--ready-file: {path} is not a regular file; choose the name of a new file")
+    if not path.parent.is_dir():
+        raise UsageError(f"--ready-file: there is no folder {path.parent}")
+    return path
+
+
+def _models(directories: Sequence[Path]) -> tuple[ModelSource, ...]:
+    if len(directories) > MODELS_MAX:
+        raise UsageError(f"{len(directories)} models; at most {MODELS_MAX} can be served at once")
+    by_name: dict[str, ModelSource] = {}
+    for directory in directories:
+        try:
+            config = load_config(directory)
+        except ConfigError as exc:
+            problems = "\n".join(f"  {problem}" for problem in exc.problems)
+            raise UsageError(f"cannot serve {directory}\n{problems}") from None
+        model = ModelSource(config.model_name, directory.resolve())
+        # Deployment names know no case.
+        other = by_name.setdefault(config.model_name.casefold(), model)
+        if other is not model:
+            if other.directory == model.directory:
+                raise UsageError(f"{directory} is given twice")
+            raise UsageError(
+                f"two models are named {model.name!r}: {other.directory} and {model.directory}; "
+                "set another model_name in one config.yaml"
+            )
+    return tuple(by_name.values())
+
+
+def _state_dir(path: Path) -> Path:
+    try:
+        path = prepare_state_dir(path)
+        pid = state_dir_holder(path)
+    except StateDirError as exc:
+        raise UsageError(str(exc)) from None
+    if pid is not None:
+        # The controller takes the lock itself; asking first gives a clear answer before anything is started.
+        raise UsageError(str(StateDirInUseError(path, pid or None)))
+    return path

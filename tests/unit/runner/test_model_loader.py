@@ -1,0 +1,210 @@
+"""From a Truss directory to a model that is ready (truss.md section 2.1)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.truss import load_config
+from penstock_runner.model.errors import ModelLoadError
+from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.model.loader import load_model, prepare
+
+WEBSOCKET = "    async def websocket(self, websocket): pass\n"
+
+
+@pytest.fixture(autouse=True)
+def untouched_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    path, modules, environment = list(sys.path), set(sys.modules), dict(os.environ)
+    yield
+    sys.path[:] = path
+    for name in set(sys.modules) - modules:
+        del sys.modules[name]
+    for name in set(os.environ) - set(environment):
+        del os.environ[name]
+    os.environ.update(environment)
+
+
+class Pauses(list[float]):
+    """Notes pauses instead of making them."""
+
+    def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def load(
+    folder: Path,
+    source: str,
+    *,
+    config: str = "",
+    files: Mapping[str, str] | None = None,
+    environment: Mapping[str, Any] | None = None,
+    pause: Pauses | None = None,
+) -> LoadedModel:
+    for name, text in {"config.yaml": config, "model/model.py": source, **(files or {})}.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    loaded = load_config(folder)
+    prepare(folder, loaded)
+    return load_model(folder, loaded, environment=environment, pause=pause or Pauses())
+
+
+def failure(folder: Path, source: str, **kwargs: Any) -> ModelLoadError:
+    with pytest.raises(ModelLoadError) as caught:
+        load(folder, source, **kwargs)
+    return caught.value
+
+
+def test_websocket_method_is_bound_to_the_instance(tmp_path: Path) -> None:
+    model = load(tmp_path, f"class Model:\n{WEBSOCKET}")
+
+    assert model.websocket == model.instance.websocket  # type: ignore[attr-defined]
+    assert model.model_file == tmp_path / "model" / "model.py"
+
+
+def test_predict_model_has_no_websocket(tmp_path: Path) -> None:
+    assert load(tmp_path, "class Model:\n    def predict(self, inputs): pass\n").websocket is None
+
+
+def test_init_gets_what_its_signature_names(tmp_path: Path) -> None:
+    source = f"class Model:\n    def __init__(self, data_dir, config, other=3):\n        self.got = data_dir, config, other\n{WEBSOCKET}"
+
+    model = load(tmp_path, source, config="unknown: [1]\n")
+
+    assert model.instance.got == (Path("data"), {"unknown": [1]}, 3)  # type: ignore[attr-defined]
+
+
+def test_init_with_kwargs_gets_everything(tmp_path: Path) -> None:
+    source = f"class Model:\n    def __init__(self, **kwargs):\n        self.got = kwargs\n{WEBSOCKET}"
+
+    model = load(tmp_path, source, environment={"name": "staging"})
+
+    got = model.instance.got  # type: ignore[attr-defined]
+    assert sorted(got) == ["config", "data_dir", "environment", "lazy_data_resolver", "secrets"]
+    assert got["environment"] == {"name": "staging"}
+    got["lazy_data_resolver"].block_until_download_complete()
+
+
+def test_environment_is_none_when_there_is_none(tmp_path: Path) -> None:
+    source = f"class Model:\n    def __init__(self, environment):\n        self.got = environment\n{WEBSOCKET}"
+
+    assert load(tmp_path, source).instance.got is None  # type: ignore[attr-defined]
+
+
+def test_secrets_are_looked_up_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = f"class Model:\n    def __init__(self, secrets):\n        self.secrets = secrets\n{WEBSOCKET}"
+    model = load(tmp_path, source, config="secrets: {token: null}\n")
+
+    monkeypatch.setenv("TRUSS_SECRET_token", "hush")
+
+    assert model.instance.secrets["token"] == "hush"  # type: ignore[attr-defined]
+
+
+def test_process_is_prepared_as_a_truss_server_is(tmp_path: Path) -> None:
+    """Working directory, data folder and environment variables are there before the import."""
+    source = (
+        "import os, pathlib\n"
+        "SEEN = os.getcwd(), os.environ['FROM_CONFIG'], pathlib.Path('data').is_dir()\n"
+        f"class Model:\n{WEBSOCKET}"
+    )
+
+    load(tmp_path, source, config="environment_variables: {FROM_CONFIG: true}\n")
+
+    assert sys.modules["model.model"].SEEN == (str(tmp_path), "true", True)  # type: ignore[attr-defined]
+
+
+def test_load_runs_once_after_init(tmp_path: Path) -> None:
+    source = f"class Model:\n    calls = 0\n    def load(self):\n        self.calls += 1\n{WEBSOCKET}"
+
+    assert load(tmp_path, source).instance.calls == 1  # type: ignore[attr-defined]
+
+
+def test_setup_environment_runs_before_load(tmp_path: Path) -> None:
+    source = (
+        "class Model:\n"
+        "    def setup_environment(self, environment): self.environment = environment\n"
+        f"    def load(self): self.seen = self.environment\n{WEBSOCKET}"
+    )
+
+    model = load(tmp_path, source, environment={"name": "production"})
+
+    assert model.instance.seen == {"name": "production"}  # type: ignore[attr-defined]
+
+
+FAILS_TWICE = f"""\
+class Model:
+    calls = 0
+    def load(self):
+        self.calls += 1
+        if self.calls < 3:
+            raise OSError(f"attempt {{self.calls}}")
+{WEBSOCKET}"""
+
+
+def test_load_is_tried_twice_a_second_apart(tmp_path: Path) -> None:
+    pauses = Pauses()
+
+    error = failure(tmp_path, FAILS_TWICE, pause=pauses)
+
+    assert error.message == "model/model.py: `load` raised OSError: attempt 2"
+    assert pauses == [1.0]
+
+
+def test_number_of_retries_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUM_LOAD_RETRIES_TRUSS", "2")
+    pauses = Pauses()
+
+    model = load(tmp_path, FAILS_TWICE, pause=pauses)
+
+    assert model.instance.calls == 3  # type: ignore[attr-defined]
+    assert pauses == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("value", ["", "many", "-3"])
+def test_senseless_number_of_retries_ends_in_an_error_all_the_same(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NUM_LOAD_RETRIES_TRUSS", value)
+
+    assert "`load` raised OSError" in failure(tmp_path, FAILS_TWICE).message
+
+
+def test_init_is_not_retried(tmp_path: Path) -> None:
+    pauses = Pauses()
+
+    error = failure(tmp_path, f"class Model:\n    def __init__(self): 1 / 0\n{WEBSOCKET}", pause=pauses)
+
+    assert error.message == "model/model.py: `Model.__init__` raised ZeroDivisionError: division by zero"
+    assert f'File "{tmp_path}/model/model.py", line 2, in __init__' in error.user_traceback
+    assert "penstock_runner" not in error.user_traceback
+    assert pauses == []
+
+
+def test_definition_error_names_the_file_and_has_no_traceback(tmp_path: Path) -> None:
+    error = failure(tmp_path, f"class Model:\n    def predict(self, inputs): pass\n{WEBSOCKET}")
+
+    assert error.message.startswith("model/model.py: Truss model cannot have both")
+    assert error.user_traceback == ""
+
+
+def test_load_that_ends_the_program_is_an_error(tmp_path: Path) -> None:
+    error = failure(tmp_path, f"class Model:\n    def load(self): raise SystemExit(0)\n{WEBSOCKET}")
+
+    assert "`load` raised SystemExit: 0" in error.message
+
+
+def test_custom_server_is_refused_with_its_reason(tmp_path: Path) -> None:
+    error = failure(tmp_path, "", config="docker_server: {start_command: run}\n")
+
+    assert "docker_server" in error.message
+
+
+def test_data_folder_that_cannot_be_made_does_not_stop_the_load(tmp_path: Path) -> None:
+    assert load(tmp_path, f"class Model:\n{WEBSOCKET}", files={"data": "a file"}).websocket is not None

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from penstock.cli.up.host_port import HostPort
+from penstock.cli.up.report import Report, ServedModel, render_json, render_text
+
+REPORT = Report(
+    http=HostPort("127.0.0.1", 8000),
+    grpc=HostPort("127.0.0.1", 8001),
+    controller_address="unix:/s/controller.sock",
+    state_dir="/s",
+    models=(ServedModel("echo", "echo-0123abcd", 1), ServedModel("voice", "voice-4567cdef", 2)),
+    seconds=2.345,
+)
+
+TEXT = """\
+Ready in 2.3 s.
+
+  echo  (1 replica, deployment echo-0123abcd)
+    ws://127.0.0.1:8000/model/echo/websocket
+    websocat ws://127.0.0.1:8000/model/echo/websocket
+    python -m websockets ws://127.0.0.1:8000/model/echo/websocket
+
+  voice  (2 replicas, deployment voice-4567cdef)
+    ws://127.0.0.1:8000/model/voice/websocket
+    websocat ws://127.0.0.1:8000/model/voice/websocket
+    python -m websockets ws://127.0.0.1:8000/model/voice/websocket
+
+  HTTP    http://127.0.0.1:8000
+  gRPC    127.0.0.1:8001
+  Status  controller status --state-dir /s
+
+Press Ctrl-C to stop."""
+
+
+def test_text_for_people() -> None:
+    assert render_text(REPORT) == TEXT
+
+
+def test_ready_file() -> None:
+    assert json.loads(render_json(REPORT)) == {
+        "edge": {"url": "ws://127.0.0.1:8000", "http": "http://127.0.0.1:8000", "grpc": "127.0.0.1:8001"},
+        "controller": {"address": "unix:/s/controller.sock", "state_dir": "/s"},
+        "deployments": [
+            {
+                "name": "echo",
+                "id": "echo-0123abcd",
+                "websocket": "ws://127.0.0.1:8000/model/echo/websocket",
+                "replicas": 1,
+            },
+            {
+                "name": "voice",
+                "id": "voice-4567cdef",
+                "websocket": "ws://127.0.0.1:8000/model/voice/websocket",
+                "replicas": 2,
+            },
+        ],
+    }
+
+
+def test_without_grpc() -> None:
+    report = replace(REPORT, grpc=None)
+    assert "gRPC" not in render_text(report)
+    assert json.loads(render_json(report))["edge"]["grpc"] is None
+
+
+def test_address_that_means_all_is_shown_as_one_to_connect_to() -> None:
+    report = replace(REPORT, http=HostPort("0.0.0.0", 80), grpc=HostPort("::", 81))
+    assert "ws://127.0.0.1:80/model/echo/websocket" in render_text(report)
+    assert json.loads(render_json(report))["edge"]["grpc"] == "[::1]:81"
+
+
+def test_folder_with_spaces_can_be_pasted() -> None:
+    assert "--state-dir '/my state'" in render_text(replace(REPORT, state_dir="/my state"))

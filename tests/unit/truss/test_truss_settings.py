@@ -1,0 +1,137 @@
+"""The key `penstock` of config.yaml."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from penstock.truss import ConfigError, PenstockSettings, parse_config
+
+
+def settings(content: str) -> PenstockSettings:
+    return parse_config(content.encode(), name_default="m").penstock
+
+
+def test_defaults_hold_when_nothing_is_set() -> None:
+    assert settings("") == PenstockSettings()
+
+
+def test_every_setting_is_read() -> None:
+    content = """\
+penstock:
+  autoscaling: {min_replica: 2, max_replica: 5, max_concurrency: 7}
+  limits:
+    message_bytes_max: 1024
+    queue_timeout: 1.5
+    queue_streams_max: 3
+    idle_timeout: 60
+    stream_age_max: 7200
+    handshake_timeout: 4
+    disconnect_grace: 0.25
+    cleanup_grace: 2
+  keepalive: {ping_interval: 5, ping_timeout: 6}
+  routes: [/ws, /speech/v1]
+  compression: true
+"""
+
+    assert settings(content) == PenstockSettings(
+        max_concurrency=7,
+        min_replica=2,
+        max_replica=5,
+        routes=("/ws", "/speech/v1"),
+        message_bytes_max=1024,
+        ping_interval_s=5.0,
+        ping_timeout_s=6.0,
+        queue_timeout_s=1.5,
+        queue_streams_max=3,
+        idle_timeout_s=60.0,
+        stream_age_max_s=7200.0,
+        handshake_timeout_s=4.0,
+        disconnect_grace_s=0.25,
+        cleanup_grace_s=2.0,
+        compression=True,
+    )
+
+
+def test_every_field_differs_from_its_default_in_the_test_above() -> None:
+    """Keeps `test_every_setting_is_read` whole when a setting is added."""
+    assert len(dataclasses.fields(PenstockSettings)) == 15
+
+
+def test_pings_default_to_twenty_seconds() -> None:
+    """truss.md section 1.4: null and 0 in `runtime.transport` mean the default of the server."""
+    for written in ("null", "0"):
+        found = settings(
+            "runtime: {transport: {kind: websocket, "
+            f"ping_interval_seconds: {written}, ping_timeout_seconds: {written}}}}}\n"
+        )
+
+        assert (found.ping_interval_s, found.ping_timeout_s) == (20.0, 20.0)
+
+
+def test_pings_of_the_transport_hold() -> None:
+    found = settings("runtime: {transport: {kind: websocket, ping_interval_seconds: 3, ping_timeout_seconds: 4.5}}\n")
+
+    assert (found.ping_interval_s, found.ping_timeout_s) == (3.0, 4.5)
+
+
+def test_pings_can_be_turned_off() -> None:
+    found = settings(
+        "runtime: {transport: {kind: websocket, ping_interval_seconds: 3}}\npenstock: {keepalive: {ping_interval: 0}}\n"
+    )
+
+    assert found.ping_interval_s == 0.0
+
+
+def test_max_replica_follows_min_replica() -> None:
+    found = settings("penstock: {autoscaling: {min_replica: 4}}\n")
+
+    assert (found.min_replica, found.max_replica) == (4, 4)
+
+
+def test_scaling_to_zero_keeps_room_for_one_replica() -> None:
+    found = settings("penstock: {autoscaling: {min_replica: 0}}\n")
+
+    assert (found.min_replica, found.max_replica) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "penstock: {autoscaling: {min_replica: 3, max_replica: 2}}",
+            "config.yaml:1:55: penstock.autoscaling.max_replica: must not be below min_replica (3), got 2",
+        ),
+        (
+            "penstock: {autoscaling: {max_concurrency: 0}}",
+            "penstock.autoscaling.max_concurrency: must be a whole number from 1 to 1000000, got number 0",
+        ),
+        (
+            "penstock: {limits: {stream_age_max: 60}}",
+            "penstock.limits.stream_age_max: must be 0 (no limit) or at least 3600 seconds, got 60",
+        ),
+        (
+            "penstock: {limits: {message_bytes_max: 2147483648}}",
+            "penstock.limits.message_bytes_max: must be a whole number from 1 to 1073741824, got number 2147483648",
+        ),
+        ("penstock: {routes: [ws]}", "penstock.routes: must be paths such as /ws"),
+        ("penstock: {routes: ['/a b']}", "penstock.routes: must be paths such as /ws"),
+        ("penstock: {routes: [/model/x]}", "penstock.routes: '/model/x' belongs to Penstock"),
+        ("penstock: {routes: [/healthz]}", "penstock.routes: '/healthz' belongs to Penstock"),
+        ("penstock: {routes: [/a, /a]}", "penstock.routes: must not name a path twice"),
+    ],
+)
+def test_bad_setting_is_refused_with_key_value_and_range(content: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings(content)
+
+    assert message in str(caught.value)
+
+
+def test_unknown_setting_is_accepted_with_a_warning() -> None:
+    config = parse_config(b"penstock:\n  limits: {queue_timeot: 1}\n", name_default="m")
+
+    assert [str(warning) for warning in config.warnings] == [
+        "config.yaml:2:26: penstock.limits.queue_timeot: is not known and has no effect; did you mean `queue_timeout`?"
+    ]
