@@ -25,7 +25,17 @@ LONG_FILES: dict[str, str] = {}
 WITHOUT_TWIN: dict[str, str] = {}
 """Modules without a unit test of their own name, with the place where they are tested instead."""
 
-TASK_HOLDERS: dict[str, str] = {}
+TASK_HOLDERS: dict[str, str] = {
+    "controller/penstock_controller/tasks.py": "the set of a component, which cancels and awaits them at its stop",
+    "edge/penstock_edge/inference.py": "the call's handler, which cancels the reader when it ends",
+    "edge/penstock_edge/server.py": "the function that runs the server until the process ends",
+    "edge/penstock_edge/trunks.py": "the trunk, which its pool closes",
+    "runner/penstock_runner/process.py": "the function that waits for one of them and cancels the other",
+    "runner/penstock_runner/replica.py": "a set of announcements, each of which discards itself at its end",
+    "runner/penstock_runner/server.py": "the handler of the trunk's call, which ends the writer with itself",
+    "runner/penstock_runner/sessions.py": "the session, which cancels its handler and waits for it",
+    "sdk/penstock/client/grpc_carrier.py": "the carrier, which cancels and awaits both when it is closed",
+}
 """Modules that create tasks outside of a TaskGroup, with who keeps and ends them."""
 
 TEST_SLEEPS: dict[str, str] = {

@@ -16,6 +16,7 @@ from penstock_controller.reconciler import Reconciler
 from penstock_controller.services.admin import Admin
 from penstock_controller.services.edge_session import EdgeSessions
 from penstock_controller.services.runner_registry import RunnerRegistry
+from penstock_controller.sessions import RunnerSessions
 from penstock_controller.status_view import ControllerFacts
 
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
@@ -54,6 +55,7 @@ class ControllerServer:
         """
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
+        self._sessions: tuple[RunnerSessions | EdgeSessions, ...] = ()
         self.address = self._bind(listen)
         """Where it listens, with the port that was chosen for port 0."""
 
@@ -61,7 +63,9 @@ class ControllerServer:
         self, reconciler: Reconciler, facts: ControllerFacts, clock: Callable[[], float], wall: Callable[[], float]
     ) -> None:
         control_pb2_grpc.add_RunnerRegistryServiceServicer_to_server(RunnerRegistry(reconciler), self._server)
-        control_pb2_grpc.add_EdgeSessionServiceServicer_to_server(EdgeSessions(reconciler), self._server)
+        edges = EdgeSessions(reconciler)
+        control_pb2_grpc.add_EdgeSessionServiceServicer_to_server(edges, self._server)
+        self._sessions = (reconciler.sessions, edges)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(
             Admin(reconciler, facts, clock=clock, wall=wall), self._server
         )
@@ -76,6 +80,9 @@ class ControllerServer:
 
     async def stop(self, grace_s: float) -> None:
         await self._health.enter_graceful_shutdown()
+        # Ended, not cancelled: grpc.aio logs every cancelled handler as an error.
+        for sessions in self._sessions:
+            sessions.close()
         await self._server.stop(grace_s)
 
     def _bind(self, listen: str) -> str:

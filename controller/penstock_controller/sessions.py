@@ -63,6 +63,11 @@ class RunnerSessions:
         if self._sessions.get(replica_id) is session:
             del self._sessions[replica_id]
 
+    def close(self) -> None:
+        """Ends all calls."""
+        for session in self._sessions.values():
+            session.close()
+
     def drain(self, replica_id: str, *, if_idle: bool, grace_s: float | None) -> str | None:
         """Asks a replica to drain; without `grace_s` its streams have all the time they want.
 

@@ -73,32 +73,49 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
         description="Terminates WebSocket and gRPC streams of clients and carries them to runners.",
     )
     parser.add_argument(
-        "--listen", type=parse_address, default=("127.0.0.1", 8000), metavar="HOST:PORT",
+        "--listen",
+        type=parse_address,
+        default=("127.0.0.1", 8000),
+        metavar="HOST:PORT",
         help="address for WebSocket and HTTP; port 0 picks one (default 127.0.0.1:8000)",
     )
     parser.add_argument(
-        "--grpc-listen", type=_grpc_address, default="off", metavar="HOST:PORT|off",
+        "--grpc-listen",
+        type=_grpc_address,
+        default="off",
+        metavar="HOST:PORT|off",
         help="address for gRPC; port 0 picks one (default off)",
     )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--controller", metavar="ADDRESS", help='controller to follow: "host:port" or "unix:/path"')
     source.add_argument(
-        "--static", type=_static, action="append", metavar="NAME=HOST:PORT",
+        "--static",
+        type=_static,
+        action="append",
+        metavar="NAME=HOST:PORT",
         help="serve the runner at HOST:PORT as model NAME, without a controller; may be repeated",
     )
     parser.add_argument(
-        "--workers", type=_positive, default=1, metavar="N",
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
         help="processes that share the address, 1 to 256 (default 1)",
     )
     parser.add_argument(
-        "--drain-timeout", type=_seconds, default=3600.0, metavar="SECONDS",
+        "--drain-timeout",
+        type=_seconds,
+        default=3600.0,
+        metavar="SECONDS",
         help="time for open streams after SIGTERM (default 3600)",
     )
     parser.add_argument("--ready-file", metavar="FILE", help="write addresses and pid as JSON here when serving")
     parser.add_argument("--lifeline-fd", type=int, metavar="FD", help="end at once when this pipe ends")
     parser.add_argument("--log-format", choices=("json", "text"), default="json", help="form of logs (default json)")
     parser.add_argument(
-        "--log-level", choices=("debug", "info", "warning", "error"), default="info",
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
         help="least level that is logged (default info)",
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)

@@ -11,6 +11,7 @@ import codecs
 import struct
 from typing import Protocol
 
+from websockets.frames import Frame
 from websockets.speedups import apply_mask
 
 from penstock.close_codes import EndCode
@@ -41,10 +42,26 @@ class FrameHandler(Protocol):
         """A message or a part of one, as an item kind of the trunk."""
 
     def on_control_frame(self, data: bytes) -> None:
-        """A whole control frame, as raw bytes."""
+        """A whole control frame, as raw bytes, for the library."""
+
+    def on_control_event(self, frame: Frame) -> None:
+        """A control frame that the library has parsed."""
+
+    def on_control_end(self) -> None:
+        """The library may have something to send in answer."""
 
     def on_bad_data(self, code: EndCode, detail: str) -> None:
         """The client broke a limit or the protocol; nothing more will come."""
+
+
+class Reader(Protocol):
+    """What reads a connection's data frames: `FrameReader`, or `compressed.CompressedReader`."""
+
+    is_stopped: bool
+    """Whatever comes is ignored: the client broke the protocol, or has closed."""
+
+    def feed(self, data: bytes) -> None:
+        """Takes what was read from the socket, in order."""
 
 
 class FrameReader:

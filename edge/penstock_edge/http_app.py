@@ -34,7 +34,9 @@ def make_http_app(plane: DataPlane) -> Starlette:
         if route is None:
             return _error(EndCode.NOT_FOUND)
         if route.endpoint == "websocket":
-            text = "This is a WebSocket endpoint: send a GET request with `Connection: Upgrade` and `Upgrade: websocket`."
+            text = (
+                "This is a WebSocket endpoint: send a GET request with `Connection: Upgrade` and `Upgrade: websocket`."
+            )
             return _error(EndCode.BAD_UPGRADE, text, 426, {"Upgrade": "websocket"})
         text = f"'{route.endpoint}' over HTTP is not implemented by this version; the websocket endpoint is."
         return _error(EndCode.NOT_FOUND, text, 501)
@@ -44,9 +46,7 @@ def make_http_app(plane: DataPlane) -> Starlette:
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
-            Route(
-                "/{path:path}", fallback, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-            ),
+            Route("/{path:path}", fallback, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
         ]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from io import BytesIO
 from typing import Any, NoReturn
 
 import grpc
@@ -87,9 +88,7 @@ async def _fail(
     row = TABLE[code]
     detail = any_pb2.Any()
     detail.Pack(
-        common_pb2.ErrorDetail(
-            code=code, close_code=close_code, retryable=row.retryable, deployment_id=deployment_id
-        )
+        common_pb2.ErrorDetail(code=code, close_code=close_code, retryable=row.retryable, deployment_id=deployment_id)
     )
     grpc_code: grpc.StatusCode = grpc.StatusCode[row.grpc_status]
     if grpc_code is grpc.StatusCode.OK:  # the model closed with a code of its own, which is no success here
@@ -144,9 +143,7 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
 class _GrpcStream:
     """One call of InferenceService.Stream: owner of the opening, then sink of the stream."""
 
-    def __init__(
-        self, plane: DataPlane, deployment: Deployment, context: grpc.aio.ServicerContext[Any, Any]
-    ) -> None:
+    def __init__(self, plane: DataPlane, deployment: Deployment, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._plane = plane
         self._deployment = deployment
         self._context = context
@@ -159,7 +156,7 @@ class _GrpcStream:
         """Messages for the caller: kind, data, and the bytes of credit that are returned with them (-1: none)."""
         self._held_bytes = 0
         self._held_segments = 0
-        self._parts: list[bytes] = []
+        self._parts = BytesIO()
         self._parts_kind = 0
         self._has_output: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -179,9 +176,7 @@ class _GrpcStream:
             if self._refusal is not None:
                 row = end(self._refusal.code)
                 record_refusal(self._deployment.name, row.code, row.http_status, self._plane.metrics)
-                await _fail(
-                    self._context, row.code, refusal_text(self._refusal), row.close_code, self._deployment.id
-                )
+                await _fail(self._context, row.code, refusal_text(self._refusal), row.close_code, self._deployment.id)
             await self._context.send_initial_metadata(())
             reading = self._plane.loop.create_task(self._read(), name=f"grpc reader {self._stream_id}")
             closing = await self._write()
@@ -299,7 +294,7 @@ class _GrpcStream:
         else:
             if kind in (Kind.BINARY_FIRST, Kind.TEXT_FIRST):
                 self._parts_kind = Kind.TEXT if kind == Kind.TEXT_FIRST else Kind.BINARY
-            self._parts.append(data)
+            self._parts.write(data)
             # A message may be larger than the window, so the credit of its segments is returned before it is whole:
             # at once when the caller has taken everything before it, else when it has.
             if self._out:
@@ -309,8 +304,8 @@ class _GrpcStream:
                 self._stream.consumed(len(data))  # type: ignore[union-attr]
             if kind != Kind.LAST:
                 return
-            self._out.append((self._parts_kind, b"".join(self._parts), -1))
-            self._parts = []
+            self._out.append((self._parts_kind, self._parts.getvalue(), -1))
+            self._parts = BytesIO()
         self._wake_writer()
 
     def _wake_writer(self) -> None:

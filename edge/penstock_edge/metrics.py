@@ -42,11 +42,17 @@ class EdgeMetrics:
             registry=registry,
         )
         self.duration = Histogram(
-            "penstock_stream_duration_seconds", "How long streams lasted.", _LABELS, registry=registry,
+            "penstock_stream_duration_seconds",
+            "How long streams lasted.",
+            _LABELS,
+            registry=registry,
             buckets=_DURATION_BUCKETS,
         )
         self.admission = Histogram(
-            "penstock_stream_admission_seconds", "From the upgrade request to the slot.", _LABELS, registry=registry,
+            "penstock_stream_admission_seconds",
+            "From the upgrade request to the slot.",
+            _LABELS,
+            registry=registry,
             buckets=_WAIT_BUCKETS,
         )
         self.bytes = Counter(

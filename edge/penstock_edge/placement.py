@@ -119,9 +119,7 @@ class Placement:
             return None
         key = min((candidate.is_cordoned, candidate.active / candidate.capacity) for candidate in usable)
         best = [
-            candidate
-            for candidate in usable
-            if (candidate.is_cordoned, candidate.active / candidate.capacity) == key
+            candidate for candidate in usable if (candidate.is_cordoned, candidate.active / candidate.capacity) == key
         ]
         return best[self._choose_index(len(best))] if len(best) > 1 else best[0]
 

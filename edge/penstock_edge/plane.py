@@ -73,9 +73,7 @@ class DataPlane:
         fresh = RoutingTable.from_snapshot(snapshot)
         if snapshot.partial:
             known = {deployment.id for deployment in fresh.deployments}
-            fresh = RoutingTable(
-                fresh.deployments + tuple(d for d in self.table.deployments if d.id not in known)
-            )
+            fresh = RoutingTable(fresh.deployments + tuple(d for d in self.table.deployments if d.id not in known))
         self.table = fresh
         for replica_id in self.placement.update(snapshot.replicas, self.now(), is_partial=snapshot.partial):
             self.trunks.drop_idle(replica_id)

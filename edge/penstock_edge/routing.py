@@ -1,9 +1,9 @@
 """Which deployment a request is for, by its path and host, out of the newest snapshot. Pure.
 
-    /model/NAME[/environments/ENV|/deployment/ID|/development|/production]/ENDPOINT     (the same under /chain/)
-    model-NAME.… and chain-NAME.… as host, with what follows NAME above as path; model-NAME-ENV.… names ENV too
-    /v1/websocket and /v1/models/model:predict      while one deployment is served
-    what a deployment claims in `penstock.routes`
+/model/NAME[/environments/ENV|/deployment/ID|/development|/production]/ENDPOINT     (the same under /chain/)
+model-NAME.… and chain-NAME.… as host, with what follows NAME above as path; model-NAME-ENV.… names ENV too
+/v1/websocket and /v1/models/model:predict      while one deployment is served
+what a deployment claims in `penstock.routes`
 """
 
 from __future__ import annotations
@@ -58,10 +58,7 @@ class RoutingTable:
             for environment in deployment.environments
         }
         self._by_route = {
-            route: deployment
-            for deployment in deployments
-            if deployment.environments
-            for route in deployment.routes
+            route: deployment for deployment in deployments if deployment.environments for route in deployment.routes
         }
         served = [deployment for deployment in deployments if PRODUCTION in deployment.environments]
         self._only = served[0] if len(served) == 1 else None

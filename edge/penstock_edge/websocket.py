@@ -25,9 +25,11 @@ from websockets.server import ServerProtocol
 from penstock.api.common.v1 import common_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reason, end, may_be_sent
+from penstock.trunk.batch import Kind
 from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
 from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
-from penstock_edge.frames import FrameReader, frame_header
+from penstock_edge.compressed import CompressedReader, compressed_frame, deflate_extensions
+from penstock_edge.frames import FrameReader, Reader, frame_header
 from penstock_edge.headers import forwarded_headers
 from penstock_edge.liveness import Due, Liveness
 from penstock_edge.opening import Opening, refusal_text
@@ -45,6 +47,9 @@ JOIN_BYTES_MAX = 16 * 1024
 
 WRITE_BUFFER_BYTES_HIGH = 128 * 1024
 """Unsent bytes from which a client counts as slow: credit is withheld until they are down to a quarter."""
+
+_TEXT = int(Kind.TEXT)
+_LAST = int(Kind.LAST)
 
 _log = logging.getLogger("penstock.edge.websockets")
 _log.setLevel(logging.WARNING)
@@ -108,7 +113,7 @@ class EdgeWebSocket(asyncio.Protocol):
         self._stream: TrunkStream | None = None
         self._stream_id = ""
         self._replica_id = ""
-        self._reader: FrameReader = cast(FrameReader, None)
+        self._reader: Reader = cast(Reader, None)
         self._liveness: Liveness = cast(Liveness, None)
         self._timer: asyncio.TimerHandle | None = None
         self._opened_at = 0.0
@@ -169,7 +174,7 @@ class EdgeWebSocket(asyncio.Protocol):
             code, close_code = self._end or (EndCode.CLIENT_GONE, ABNORMAL)
             stream.close(code, close_code, discard=True)
             self._finish(code, close_code)
-        self._reader = cast(FrameReader, None)
+        self._reader = cast(Reader, None)
         self._response = None
         self._early = None
 
@@ -200,12 +205,14 @@ class EdgeWebSocket(asyncio.Protocol):
             self._refuse(EndCode.BAD_UPGRADE, str(self._protocol.handshake_exc))
 
     def _upgrade(self, request: Request) -> None:
+        raw_path, _, query = request.path.encode("latin-1").partition(b"?")
+        route = self._plane.table.match(request.headers.get("Host", ""), raw_path)
+        if route is not None and route.deployment.settings.compression:
+            self._protocol.available_extensions = deflate_extensions()
         response = self._protocol.accept(request)
         if response.status_code != 101:
             self._refuse(EndCode.BAD_UPGRADE, response.body.decode().strip(), status=response.status_code)
             return
-        raw_path, _, query = request.path.encode("latin-1").partition(b"?")
-        route = self._plane.table.match(request.headers.get("Host", ""), raw_path)
         if route is None:
             hint = f"{TABLE[EndCode.NOT_FOUND].reason} WebSocket models are at /model/NAME/websocket."
             self._refuse(EndCode.NOT_FOUND, hint)
@@ -226,9 +233,7 @@ class EdgeWebSocket(asyncio.Protocol):
         )
         self._opening.start()
 
-    def _open_request(
-        self, request: Request, raw_path: bytes, query: bytes, suffix: bytes
-    ) -> trunk_pb2.OpenStream:
+    def _open_request(self, request: Request, raw_path: bytes, query: bytes, suffix: bytes) -> trunk_pb2.OpenStream:
         assert self._deployment is not None
         peer = self._transport.get_extra_info("peername")
         client = (
@@ -278,7 +283,11 @@ class EdgeWebSocket(asyncio.Protocol):
         plane.active_streams += 1
         self._phase = Phase.OPEN
         self._opened_at = now
-        self._reader = FrameReader(self, deployment.settings.message_bytes_max)
+        limit = deployment.settings.message_bytes_max
+        if self._protocol.extensions:
+            self._reader = CompressedReader(self, self._protocol, limit)
+        else:
+            self._reader = FrameReader(self, limit)
         self._liveness = Liveness(deployment.settings, now)
         self._arm()
         if self._early is not None:
@@ -336,7 +345,8 @@ class EdgeWebSocket(asyncio.Protocol):
         """A message or segment of the client."""
         if self._phase is not Phase.OPEN:
             return
-        self._messages_in += 1
+        if kind <= _TEXT or kind == _LAST:
+            self._messages_in += 1
         self._liveness.message = True
         if not self._stream.send(kind, data) and not self._is_read_paused:  # type: ignore[union-attr]
             self._pause_reading()
@@ -347,17 +357,24 @@ class EdgeWebSocket(asyncio.Protocol):
             self._resume_reading()
 
     def on_control_frame(self, data: bytes) -> None:
-        """A ping, pong or close of the client; `websockets` answers it."""
+        """A ping, pong or close of the client, for the library."""
         protocol = self._protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
-            if isinstance(event, Frame) and event.opcode is Opcode.CLOSE:
-                self._client_closed()
-                return
-        if protocol.parser_exc is not None and self._phase is Phase.OPEN:  # a close frame that is not well formed
+            if isinstance(event, Frame):
+                self.on_control_event(event)
+        if protocol.parser_exc is not None:
             self._reader.is_stopped = True
-            self._close_stream(EndCode.PROTOCOL_ERROR, protocol.close_sent.code if protocol.close_sent else 1002)
-            self._begin_closing()
+            self.on_bad_data(EndCode.PROTOCOL_ERROR, "")
+        self.on_control_end()
+
+    def on_control_event(self, frame: Frame) -> None:
+        """A control frame that the library has parsed, and answers where that is due."""
+        if frame.opcode is Opcode.CLOSE:
+            self._client_closed()
+
+    def on_control_end(self) -> None:
+        """The library may have something to send in answer."""
         self._write_protocol()
 
     def _client_closed(self) -> None:
@@ -391,12 +408,19 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def on_segment(self, kind: int, data: bytes) -> None:
         """A message or segment of the model; written at the end of the batch."""
+        if self._phase is not Phase.OPEN:
+            return
         size = len(data)
         out = self._out
-        out.append(frame_header(kind, size))
-        out.append(data)
+        if self._protocol.extensions:
+            out.append(compressed_frame(self._protocol, kind, data))
+        else:
+            out.append(frame_header(kind, size))
+            out.append(data)
         self._out_bytes += size
         self._out_segments += 1
+        if kind <= _TEXT or kind == _LAST:
+            self._messages_out += 1
         if not self._is_dirty:
             self._is_dirty = True
             self._plane.dirty.append(self)
@@ -417,7 +441,6 @@ class EdgeWebSocket(asyncio.Protocol):
         else:
             self._transport.writelines(out)
         self._bytes_out += size
-        self._messages_out += segments
         self._liveness.message = True
         if self._is_write_paused:
             self._hold_bytes += size
@@ -465,12 +488,10 @@ class EdgeWebSocket(asyncio.Protocol):
     def _send_close(self, code: int, reason: str) -> None:
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code if may_be_sent(code) else 1000, clip_reason(reason))
-            self._write_protocol()
         self._begin_closing()
-        if self._reader.is_stopped and self._transport.can_write_eof():
-            # No answer can be read from a client that broke the framing. Half-closing lets it read the close frame;
-            # closing outright would reset the connection while its data is still arriving.
-            self._transport.write_eof()
+        self._write_protocol()
+        if self._reader.is_stopped:
+            self._write_eof()
 
     def _begin_closing(self) -> None:
         """From here only the client's close frame, or the end of the connection, matters."""
@@ -518,8 +539,18 @@ class EdgeWebSocket(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)
-            else:
+            elif self._is_peer_done:
                 self._transport.close()
+            else:
+                self._write_eof()
+
+    def _write_eof(self) -> None:
+        """Half-closes towards a client that broke the framing, so that no answer of it can be read.
+
+        Closing outright would reset the connection while its data is still arriving, and the close frame with it.
+        """
+        if not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
 
     # Liveness
 

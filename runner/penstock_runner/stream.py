@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, MutableMapping
+from io import BytesIO
 from typing import Any
 
 from penstock.api.trunk.v1 import trunk_pb2
@@ -71,7 +72,9 @@ class ModelStream:
         self._message_bytes_max = message_bytes_max
         self._on_close: Callable[[], None] | None = on_close
         self._inbox: deque[tuple[int, bytes]] = deque()
-        self._parts: list[bytes] | None = None
+        self._parts: BytesIO | None = None
+        """The message that is being put together. It grows in place: joining 100 MiB at once would stop the loop for
+        60 ms, and `getvalue` does not copy."""
         self._parts_kind = 0
         self._deferred_bytes = 0
         """Bytes of segments whose credit waits until the model has taken everything before them."""
@@ -112,10 +115,10 @@ class ModelStream:
         model has taken everything before it, else when it has.
         """
         if kind == _BINARY_FIRST or kind == _TEXT_FIRST:
-            self._parts = []
+            self._parts = BytesIO()
             self._parts_kind = _JOINED_BINARY if kind == _BINARY_FIRST else _JOINED_TEXT
         assert self._parts is not None
-        self._parts.append(data)
+        self._parts.write(data)
         if self._inbox:
             self._deferred_bytes += len(data)
             self._deferred_segments += 1
@@ -123,7 +126,7 @@ class ModelStream:
             self.trunk_stream.consumed(len(data))
         if kind != _LAST:
             return False
-        self._inbox.append((self._parts_kind, b"".join(self._parts)))
+        self._inbox.append((self._parts_kind, self._parts.getvalue()))
         self._parts = None
         return True
 

@@ -38,6 +38,12 @@ class EdgeSessions(control_pb2_grpc.EdgeSessionServiceServicer):
         self._watches: dict[int, _Watch] = {}
         self._watch_count = 0
 
+    def close(self) -> None:
+        """Ends all calls."""
+        for watch in self._watches.values():
+            watch.ended.set()
+        self._reconciler.publisher.published.ring()
+
     async def Watch(  # type: ignore[override]  # a coroutine that writes; see RunnerRegistry.Attach
         self,
         request_iterator: AsyncIterator[control_pb2.WatchRequest],
@@ -91,6 +97,7 @@ class EdgeSessions(control_pb2_grpc.EdgeSessionServiceServicer):
                         self._reconciler.unreachable(feedback.replica_id)
         finally:
             watch.ended.set()
+            self._reconciler.publisher.published.ring()
 
 
 async def _first(requests: AsyncIterator[control_pb2.WatchRequest]) -> control_pb2.Subscribe:

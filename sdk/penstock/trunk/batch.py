@@ -66,9 +66,7 @@ def encode(
     return message_type(data=data, stream=stream, kind=bytes(kind)).SerializeToString()
 
 
-def decode(
-    message_type: type[trunk_pb2.ConnectRequest] | type[trunk_pb2.ConnectResponse], payload: bytes
-) -> Batch:
+def decode(message_type: type[trunk_pb2.ConnectRequest] | type[trunk_pb2.ConnectResponse], payload: bytes) -> Batch:
     """Decodes one batch.
 
     Raises:

@@ -175,9 +175,7 @@ class Endpoint:
         if self.last_id >= STREAM_ID_MAX or len(self.streams) >= STREAMS_MAX:
             raise RuntimeError("trunk is full")
         self.last_id += 1
-        stream = TrunkStream(
-            self, self.last_id, send_credit=self._peer_window_bytes, receive_window=self._window_bytes
-        )
+        stream = TrunkStream(self, self.last_id, send_credit=self._peer_window_bytes, receive_window=self._window_bytes)
         self.streams[stream.id] = stream
         self.put(stream.id, Kind.OPEN, request.SerializeToString())
         return stream

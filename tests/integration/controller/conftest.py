@@ -1,121 +1,23 @@
-"""A real controller process with fake runners, on a state folder of its own."""
+"""A controller process per test."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
-from penstock.state_dir import read_controller_file
-from penstock_controller.actuators.process_table import live_records
-
-HERE = Path(__file__).parent
-WAIT_S = 30.0
-
-_tick = threading.Event()
-
-
-def eventually(condition: Callable[[], bool], what: str, *, timeout_s: float = WAIT_S) -> None:
-    """Waits until `condition` holds; fails with `what` when it does not."""
-    for _ in range(int(timeout_s / 0.02)):
-        if condition():
-            return
-        _tick.wait(0.02)
-    pytest.fail(f"not within {timeout_s:g} s: {what}")
-
-
-class Controller:
-    """One state folder and the controller process that has it, if one runs."""
-
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *, lifeline_fd: int | None = None) -> None:
-        extra = [] if lifeline_fd is None else [str(lifeline_fd)]
-        with (self.state_dir.parent / "controller.out").open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", str(HERE / "serve_with_fake_runners.py"), str(self.state_dir), *extra],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=() if lifeline_fd is None else (lifeline_fd,),
-            )
-        pid = self.process.pid
-
-        def listens() -> bool:
-            assert self.process is not None
-            assert self.process.poll() is None, self.output()
-            found = read_controller_file(self.state_dir)
-            return found is not None and found.pid == pid
-
-        eventually(listens, "the controller listens")
-
-    def output(self) -> str:
-        return (self.state_dir.parent / "controller.out").read_text()
-
-    @property
-    def address(self) -> str:
-        found = read_controller_file(self.state_dir)
-        assert found is not None
-        return found.address
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def terminate(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(WAIT_S)
-
-    def admin(self, method: str, request: object, *, timeout_s: float = WAIT_S) -> object:
-        with grpc.insecure_channel(self.address) as channel:
-            return getattr(admin_pb2_grpc.AdminServiceStub(channel), method)(request, timeout=timeout_s)
-
-    def status(self) -> admin_pb2.GetStatusResponse:
-        answer = self.admin("GetStatus", admin_pb2.GetStatusRequest())
-        assert isinstance(answer, admin_pb2.GetStatusResponse)
-        return answer
-
-    def apply(self, source: Path, replicas: int, *, prune: bool = True) -> str:
-        spec = admin_pb2.DeploymentSpec(source=str(source), replicas=replicas)
-        answer = self.admin("ApplyDeployments", admin_pb2.ApplyDeploymentsRequest(deployments=[spec], prune=prune))
-        assert isinstance(answer, admin_pb2.ApplyDeploymentsResponse)
-        return answer.deployments[0].deployment_id
-
-    def ready(self) -> list[admin_pb2.ReplicaView]:
-        return [r for r in self.status().replicas if r.state == control_pb2.REPLICA_STATE_READY and not r.suspect]
-
-    def wait_ready(self, count: int) -> list[admin_pb2.ReplicaView]:
-        eventually(lambda: len(self.ready()) == count, f"{count} replicas are ready")
-        return self.ready()
-
-    def runner_pids(self) -> set[int]:
-        return {record.process.pid for record in live_records(self.state_dir / "run")}
-
-    def clean_up(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.kill()
-        for record in live_records(self.state_dir / "run"):
-            os.kill(record.process.pid, signal.SIGKILL)
-        eventually(lambda: not self.runner_pids(), "no runner is left")
+from penstock_testing.controller_process import Controller
 
 
 @pytest.fixture
 def controller() -> Iterator[Controller]:
+    # Not below tmp_path: the path of a socket must be short.
     with tempfile.TemporaryDirectory(prefix="penstock-") as folder:
-        started = Controller(Path(folder) / "state")
+        behaviour = Path(folder) / "behaviour"
+        behaviour.mkdir()
+        started = Controller(Path(folder) / "state", behaviour)
         try:
             yield started
         finally:
@@ -124,7 +26,7 @@ def controller() -> Iterator[Controller]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A Truss directory; what the fake runner does in it is told by files."""
+    """A Truss directory."""
     folder = tmp_path / "counter"
     folder.mkdir()
     (folder / "config.yaml").write_text("model_name: counter\npenstock:\n  autoscaling:\n    max_concurrency: 8\n")

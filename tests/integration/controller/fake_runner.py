@@ -1,6 +1,6 @@
 """A runner without a model, for tests of the controller: it attaches, reports, drains and ends as a runner does.
 
-What it does is told by files in its model directory, which may change while it runs:
+What it does is told by files in the folder $FAKE_RUNNER_DIR, which may change while it runs:
     streams        number of active streams
     fail_load      its content is reported as the reason why the model cannot be loaded
     silent         it never attaches
@@ -31,7 +31,7 @@ REPORT_EVERY_S = 0.05
 class FakeRunner:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.model_dir = Path(arguments.model_dir)
+        self.behaviour = Path(os.environ["FAKE_RUNNER_DIR"])
         self.boot_id = uuid.uuid4().hex
         self.draining = False
         self.drain_deadline: float | None = None
@@ -42,15 +42,15 @@ class FakeRunner:
         if self.drain_deadline is not None and time.monotonic() >= self.drain_deadline:
             return 0
         try:
-            return int((self.model_dir / "streams").read_text() or 0)
+            return int((self.behaviour / "streams").read_text() or 0)
         except (FileNotFoundError, ValueError):
             return 0
 
     def status(self) -> control_pb2.ReplicaStatus:
         self.sequence += 1
         state, message = control_pb2.REPLICA_STATE_READY, ""
-        if (self.model_dir / "fail_load").exists():
-            state, message = control_pb2.REPLICA_STATE_FAILED, (self.model_dir / "fail_load").read_text()
+        if (self.behaviour / "fail_load").exists():
+            state, message = control_pb2.REPLICA_STATE_FAILED, (self.behaviour / "fail_load").read_text()
         elif self.draining:
             state = control_pb2.REPLICA_STATE_DRAINING
         return control_pb2.ReplicaStatus(
@@ -88,7 +88,9 @@ class FakeRunner:
                 last = status
 
     def attach_forever(self) -> None:
-        with grpc.insecure_channel(self.arguments.controller, options=[("grpc.max_reconnect_backoff_ms", 200)]) as channel:
+        with grpc.insecure_channel(
+            self.arguments.controller, options=[("grpc.max_reconnect_backoff_ms", 200)]
+        ) as channel:
             stub = control_pb2_grpc.RunnerRegistryServiceStub(channel)
             while not self.ended.is_set():
                 answers: queue.Queue[control_pb2.AttachRequest | None] = queue.Queue()
@@ -113,13 +115,21 @@ class FakeRunner:
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    for name in ("model-dir", "replica-id", "deployment-id", "deployment-name", "environment", "controller", "run-file"):
+    for name in (
+        "model-dir",
+        "replica-id",
+        "deployment-id",
+        "deployment-name",
+        "environment",
+        "controller",
+        "run-file",
+    ):
         parser.add_argument(f"--{name}")
     parser.add_argument("--lifeline-fd", type=int)
     runner = FakeRunner(parser.parse_args())
     if runner.arguments.lifeline_fd is not None:
         watch_lifeline(runner.arguments.lifeline_fd)
-    print("fake runner of", runner.arguments.replica_id, flush=True)
+    sys.stdout.write(f"fake runner of {runner.arguments.replica_id}\n")
     signal.signal(signal.SIGTERM, lambda *_: runner.ended.set())
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     content = {
@@ -133,12 +143,12 @@ def main() -> int:
     run_file = Path(runner.arguments.run_file)
     run_file.with_suffix(".tmp").write_text(json.dumps(content))
     run_file.with_suffix(".tmp").replace(run_file)
-    if (runner.model_dir / "silent").exists():
+    if (runner.behaviour / "silent").exists():
         runner.ended.wait()
         return 0
     thread = threading.Thread(target=runner.attach_forever, daemon=True)
     thread.start()
-    if (runner.model_dir / "fail_load").exists():
+    if (runner.behaviour / "fail_load").exists():
         runner.ended.wait(0.3)
         return 1
     runner.ended.wait()

@@ -13,9 +13,8 @@ from pathlib import Path
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, control_pb2, control_pb2_grpc
-
-from .conftest import Controller, eventually
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2, control_pb2_grpc
+from penstock_testing.controller_process import Controller, eventually
 
 
 class Watcher:
@@ -54,31 +53,30 @@ class Watcher:
 
 
 @pytest.fixture
-def watch(controller: Controller) -> Iterator[type[Watcher]]:
+def watchers() -> Iterator[list[Watcher]]:
+    """Closes every watcher that is put in."""
     opened: list[Watcher] = []
-
-    class Opened(Watcher):
-        def __init__(self) -> None:
-            super().__init__(controller.address)
-            opened.append(self)
-
-    yield Opened  # type: ignore[misc]
+    yield opened
     for watcher in opened:
         watcher.close()
 
 
-def test_applied_deployment_runs_its_replicas_and_edges_learn_of_them(controller: Controller, model: Path) -> None:
+def open_watcher(controller: Controller, watchers: list[Watcher]) -> Watcher:
+    watchers.append(Watcher(controller.address))
+    return watchers[-1]
+
+
+def test_applied_deployment_runs_its_replicas_and_edges_learn_of_them(
+    controller: Controller, model: Path, watchers: list[Watcher]
+) -> None:
     controller.start()
 
     deployment_id = controller.apply(model, 3)
 
     controller.wait_ready(3)
-    watcher = Watcher(controller.address)
-    try:
-        eventually(lambda: len(watcher.ready()) == 3, "the snapshot has 3 ready replicas")
-        snapshot = watcher.snapshots[-1]
-    finally:
-        watcher.close()
+    watcher = open_watcher(controller, watchers)
+    eventually(lambda: len(watcher.ready()) == 3, "the snapshot has 3 ready replicas")
+    snapshot = watcher.snapshots[-1]
     (route,) = snapshot.deployments
     assert (route.deployment_id, route.name, list(route.environments)) == (deployment_id, "counter", ["production"])
     assert deployment_id.startswith("counter-")
@@ -87,27 +85,25 @@ def test_applied_deployment_runs_its_replicas_and_edges_learn_of_them(controller
     (deployment,) = controller.status().deployments
     assert (deployment.target_replicas, deployment.ready_replicas, deployment.stream_capacity) == (3, 3, 24)
     assert deployment.last_decision.rule == "fixed"
+    watcher.close()
     eventually(lambda: not controller.status().edges, "a closed edge is forgotten")
 
 
 def test_killed_runner_leaves_the_snapshot_within_a_second_and_another_takes_its_place(
-    controller: Controller, model: Path
+    controller: Controller, model: Path, watchers: list[Watcher]
 ) -> None:
     controller.start()
     controller.apply(model, 2)
     first, second = controller.wait_ready(2)
-    watcher = Watcher(controller.address)
-    try:
-        eventually(lambda: len(watcher.ready()) == 2, "both are in the snapshot")
+    watcher = open_watcher(controller, watchers)
+    eventually(lambda: len(watcher.ready()) == 2, "both are in the snapshot")
 
-        os.kill(first.pid, signal.SIGKILL)
+    os.kill(first.pid, signal.SIGKILL)
 
-        eventually(lambda: first.replica_id not in watcher.states(), "the killed one is gone", timeout_s=1.0)
-        assert second.replica_id in watcher.ready()
-        eventually(lambda: len(watcher.ready()) == 2, "another has started")
-    finally:
-        watcher.close()
-    after = {r.replica_id: r for r in controller.ready()}
+    eventually(lambda: first.replica_id not in watcher.states(), "the killed one is gone", timeout_s=1.0)
+    assert second.replica_id in watcher.ready()
+    eventually(lambda: len(watcher.ready()) == 2, "another has started")
+    after = {r.replica_id: r for r in controller.wait_ready(2)}
     assert second.replica_id in after
     assert first.replica_id not in after
     assert sorted(r.restarts for r in after.values()) == [0, 1]
@@ -160,7 +156,7 @@ def test_runner_that_died_with_no_controller_running_is_replaced_at_once(control
 
 
 def test_alive_runner_that_does_not_attach_is_not_started_twice(controller: Controller, model: Path) -> None:
-    (model / "silent").write_text("")
+    (controller.behaviour / "silent").write_text("")
     controller.start()
     controller.apply(model, 1)
     eventually(lambda: len(controller.runner_pids()) == 1, "the runner runs")
@@ -184,10 +180,11 @@ def test_sigterm_ends_the_controller_alone(controller: Controller, model: Path) 
     assert controller.terminate() == 0
 
     assert controller.runner_pids() == pids
+    assert "Traceback" not in controller.output()
 
 
 def test_model_that_cannot_be_loaded_is_failed_with_its_message(controller: Controller, model: Path) -> None:
-    (model / "fail_load").write_text("Traceback: no such weights")
+    (controller.behaviour / "fail_load").write_text("Traceback: no such weights")
     controller.start()
 
     controller.apply(model, 1)
@@ -200,7 +197,7 @@ def test_model_that_cannot_be_loaded_is_failed_with_its_message(controller: Cont
     (replica,) = controller.status().replicas
     assert replica.state == control_pb2.REPLICA_STATE_FAILED
     assert replica.message == "Traceback: no such weights"
-    (model / "fail_load").unlink()
+    (controller.behaviour / "fail_load").unlink()
     controller.wait_ready(1)
     eventually(lambda: controller.status().deployments[0].message == "", "the message goes when a replica is ready")
 
@@ -208,40 +205,125 @@ def test_model_that_cannot_be_loaded_is_failed_with_its_message(controller: Cont
 def test_stop_replicas_waits_for_streams_until_the_grace_and_counts_those_it_cut(
     controller: Controller, model: Path
 ) -> None:
-    (model / "streams").write_text("2")
+    controller.streams(2)
     controller.start()
     controller.apply(model, 2)
     controller.wait_ready(2)
-    eventually(lambda: controller.status().deployments[0].active_streams == 4, "the streams are counted")
-    request = admin_pb2.StopReplicasRequest()
-    request.grace.FromMilliseconds(300)
+    controller.wait_streams(4)
 
-    answer = controller.admin("StopReplicas", request)
+    answer = controller.stop_replicas(0.3)
 
     assert answer == admin_pb2.StopReplicasResponse(stopped=2, cut_streams=4)
     assert controller.runner_pids() == set()
     (deployment,) = controller.status().deployments
     assert (deployment.target_replicas, deployment.last_decision.rule) == (0, "stopped")
-    (model / "streams").write_text("0")
     controller.apply(model, 1)
     controller.wait_ready(1)
 
 
-def test_fewer_replicas_drain_the_ones_without_streams_and_wait_for_the_others(
-    controller: Controller, model: Path
+def test_replica_that_is_too_many_keeps_its_streams_until_they_end(
+    controller: Controller, model: Path, watchers: list[Watcher]
 ) -> None:
-    (model / "streams").write_text("1")
+    controller.streams(1)
     controller.start()
     controller.apply(model, 2)
     controller.wait_ready(2)
-    eventually(lambda: controller.status().deployments[0].active_streams == 2, "the streams are counted")
+    controller.wait_streams(2)
+    watcher = open_watcher(controller, watchers)
 
-    controller.admin(
-        "ApplyDeployments",
-        admin_pb2.ApplyDeploymentsRequest(deployments=[admin_pb2.DeploymentSpec(source=str(model), replicas=0)]),
+    controller.apply(model, 1)
+
+    eventually(lambda: len(watcher.ready()) == 1, "one takes no more streams")
+    eventually(lambda: controller.status().deployments[0].draining_replicas == 1, "it drains")
+    assert len(watcher.states()) == 2
+    assert len(controller.runner_pids()) == 2
+    controller.streams(0)
+    eventually(lambda: len(controller.runner_pids()) == 1, "it ends with its last stream")
+
+
+def test_drain_goes_on_under_the_next_controller(controller: Controller, model: Path) -> None:
+    controller.streams(1)
+    controller.start()
+    controller.apply(model, 2)
+    controller.wait_ready(2)
+    controller.wait_streams(2)
+    controller.apply(model, 1)
+    eventually(lambda: controller.status().deployments[0].draining_replicas == 1, "one drains")
+
+    controller.kill()
+    controller.start()
+
+    eventually(lambda: not controller.status().controller.recovering, "both have come back")
+    assert len(controller.runner_pids()) == 2
+    assert controller.status().deployments[0].draining_replicas == 1
+    controller.streams(0)
+    eventually(lambda: len(controller.runner_pids()) == 1, "it ends with its last stream")
+
+
+def test_pruned_deployment_cannot_be_reached_but_keeps_its_streams(
+    controller: Controller, model: Path, watchers: list[Watcher]
+) -> None:
+    controller.streams(1)
+    controller.start()
+    old = controller.apply(model, 1)
+    controller.wait_ready(1)
+    controller.wait_streams(1)
+    (model / "weights.txt").write_text("new")
+    watcher = open_watcher(controller, watchers)
+
+    new = controller.apply(model, 1)
+
+    assert new != old
+    eventually(lambda: [d.deployment_id for d in watcher.snapshots[-1].deployments] == [new], "only the new is reached")
+    eventually(lambda: len(controller.ready()) == 1 and len(controller.runner_pids()) == 2, "the old one drains")
+    controller.streams(0)
+    eventually(lambda: [d.deployment_id for d in controller.status().deployments] == [new], "the old one is forgotten")
+
+
+def test_runner_of_an_unknown_deployment_is_refused(controller: Controller) -> None:
+    controller.start()
+    register = control_pb2.Register(
+        replica_id="x-1", deployment_id="x", boot_id="b", address="127.0.0.1:1", protocol_version=1
     )
-    # The content has changed with the file, so this is another deployment; the first keeps its replicas.
-    assert len(controller.status().deployments) in (1, 2)
+
+    with grpc.insecure_channel(controller.address) as channel:
+        call = control_pb2_grpc.RunnerRegistryServiceStub(channel).Attach(
+            iter([control_pb2.AttachRequest(register=register)]), timeout=10
+        )
+        with pytest.raises(grpc.RpcError) as refused:
+            next(call)
+
+    assert refused.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "not known to this controller" in str(refused.value.details())
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint"),
+    [
+        (admin_pb2.DeploymentSpec(source="counter", replicas=1), "source: must be an absolute path"),
+        (admin_pb2.DeploymentSpec(source="/nowhere/at/all", replicas=1), "is not a folder"),
+        (admin_pb2.DeploymentSpec(name="No Good", source="MODEL", replicas=1), "name: must be 1 to 63"),
+        (admin_pb2.DeploymentSpec(source="MODEL", replicas=1001), "replicas: must be 0 to 1000"),
+        (admin_pb2.DeploymentSpec(source="MODEL", replicas=1, environment="a b"), "environment: must be 1 to 63"),
+    ],
+)
+def test_bad_deployment_is_refused_with_what_is_wrong(
+    controller: Controller, model: Path, spec: admin_pb2.DeploymentSpec, complaint: str
+) -> None:
+    controller.start()
+    if spec.source == "MODEL":
+        spec = admin_pb2.DeploymentSpec(
+            name=spec.name, source=str(model), replicas=spec.replicas, environment=spec.environment
+        )
+
+    with grpc.insecure_channel(controller.address) as channel, pytest.raises(grpc.RpcError) as refused:
+        admin_pb2_grpc.AdminServiceStub(channel).ApplyDeployments(
+            admin_pb2.ApplyDeploymentsRequest(deployments=[spec]), timeout=10
+        )
+
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert complaint in str(refused.value.details())
+    assert controller.status().deployments == []
 
 
 def test_second_controller_on_the_same_folder_is_refused(controller: Controller) -> None:

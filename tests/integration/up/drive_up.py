@@ -1,4 +1,4 @@
-"""`penstock up` with the fakes of this folder as its children: `python drive_up.py ARGUMENTS…`."""
+"""`penstock up` with the fakes of this folder as its children: `python drive_up.py STATE_DIR ARGUMENTS…`."""
 
 from __future__ import annotations
 
@@ -35,4 +35,4 @@ if __name__ == "__main__":
     STATE_DIR = Path(sys.argv[1])
     programs = command.Programs(controller, edge)
     with mock.patch.object(command, "Programs", return_value=programs):
-        sys.exit(main(["up", f"--state-dir={STATE_DIR}", *sys.argv[2:]]))
+        sys.exit(main(["up", *sys.argv[2:]]))

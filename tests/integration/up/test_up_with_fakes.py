@@ -8,91 +8,35 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.cli.up.processes import ProcessIdentity, identify, is_alive
+from penstock_testing.up_session import WAIT_S, UpSession, wait_until
 
 DRIVER = Path(__file__).parent / "drive_up.py"
-WAIT_S = 30.0
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + WAIT_S
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {WAIT_S} s"
-        pause.wait(0.02)
-
-
-class Up:
-    """One `penstock up` under test."""
+class FakedUp(UpSession):
+    """`penstock up` whose controller and edge are told what to do by files in the state folder."""
 
     def __init__(self, folder: Path, *arguments: str, model_names: tuple[str, ...] = ("echo",)) -> None:
-        self.state = folder / "state"
-        self.state.mkdir(mode=0o700, exist_ok=True)
-        self.ready_file = folder / "ready.json"
-        self.output = folder / "output"
-        self.seen: set[ProcessIdentity] = set()
         models = []
         for name in model_names:
             model = folder / name
-            model.mkdir(exist_ok=True)
+            model.mkdir()
             (model / "config.yaml").write_text(f"model_name: {name}\n")
             models.append(str(model))
-        self.command = [
-            sys.executable,
-            str(DRIVER),
-            str(self.state),
-            *models,
-            "--listen=127.0.0.1:0",
-            f"--ready-file={self.ready_file}",
-            *arguments,
-        ]
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.output.open("wb") as output:
-            self.process = subprocess.Popen(self.command, stdout=output, stderr=subprocess.STDOUT)
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
+        super().__init__(folder, [sys.executable, str(DRIVER), str(folder / "state")], *models, *arguments)
 
     def say(self, name: str, text: str = "") -> None:
         (self.state / name).write_text(text)
 
-    def text(self) -> str:
-        return self.output.read_text()
-
-    def wait_for_text(self, text: str) -> None:
-        wait_until(lambda: text in self.text() or self.ended(), f"{text!r}")
-        assert text in self.text(), self.text()
-
-    def wait_ready(self) -> dict[str, Any]:
+    def become_ready(self) -> dict[str, Any]:
         self.say("ready")
-        wait_until(lambda: self.ready_file.exists() or self.ended(), "ready")
-        assert self.ready_file.exists(), self.text()
-        self.note_processes()
-        content: dict[str, Any] = json.loads(self.ready_file.read_text())
-        return content
-
-    def ended(self) -> bool:
-        assert self.process is not None
-        return self.process.poll() is not None
-
-    def wait_ended(self) -> int:
-        assert self.process is not None
-        return self.process.wait(WAIT_S)
-
-    def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        return self.wait_ready()
 
     def children(self) -> dict[str, int]:
         """Pids of the controller, the edge and the runners."""
@@ -104,30 +48,20 @@ class Up:
             found[replica_id] = runner["pid"]
         return found
 
-    def note_processes(self) -> None:
-        wait_until((self.state / "edge.json").exists, "the edge")
-        self.seen |= {process for pid in self.children().values() if (process := identify(pid)) is not None}
-
-    def assert_nothing_runs(self) -> None:
-        assert self.seen, "the test looked at no process"
-        wait_until(lambda: not any(is_alive(process) for process in self.seen), "the end of every process")
-
 
 @pytest.fixture
-def up(tmp_path: Path) -> Iterator[Up]:
-    session = Up(tmp_path)
+def up(tmp_path: Path) -> Iterator[FakedUp]:
+    session = FakedUp(tmp_path)
     yield session
-    if session.process is not None and session.process.poll() is None:
-        session.process.kill()
-        session.process.wait(WAIT_S)
+    session.clean_up()
 
 
-def test_ready_is_said_only_when_every_replica_is(up: Up) -> None:
+def test_ready_is_said_only_when_every_replica_is(up: FakedUp) -> None:
     up.start()
     up.wait_for_text("echo: 0 of 1 replica ready (1 starting, loading)")
     assert not up.ready_file.exists()
     assert "Ready" not in up.text()
-    content = up.wait_ready()
+    content = up.become_ready()
     assert up.text().index("0 of 1 replica ready") < up.text().index("Ready in")
 
     url = content["edge"]["url"]
@@ -142,9 +76,9 @@ def test_ready_is_said_only_when_every_replica_is(up: Up) -> None:
     assert f"python -m websockets {url}/model/echo/websocket\n" in up.text()
 
 
-def test_interrupt_ends_everything_in_order(up: Up) -> None:
+def test_interrupt_ends_everything_in_order(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.signal(signal.SIGINT)
     assert up.wait_ended() == 0
     up.assert_nothing_runs()
@@ -153,20 +87,20 @@ def test_interrupt_ends_everything_in_order(up: Up) -> None:
     assert not up.ready_file.exists()
 
 
-def test_termination_is_an_interrupt(up: Up) -> None:
+def test_termination_is_an_interrupt(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.signal(signal.SIGTERM)
     assert up.wait_ended() == 0
     up.assert_nothing_runs()
 
 
-def test_open_streams_are_told_and_a_second_interrupt_ends_at_once(up: Up) -> None:
+def test_open_streams_are_told_and_a_second_interrupt_ends_at_once(up: FakedUp) -> None:
     up.say("hold")
     up.say("streams", "3")
     up.command.append("--drain-timeout=600")
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.signal(signal.SIGINT)
     up.wait_for_text("waiting for 3 streams, at most 600 s")
     up.signal(signal.SIGINT)
@@ -175,17 +109,18 @@ def test_open_streams_are_told_and_a_second_interrupt_ends_at_once(up: Up) -> No
     assert "Traceback" not in up.text()
 
 
-def test_kill_leaves_nothing(up: Up) -> None:
+def test_kill_leaves_nothing(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.signal(signal.SIGKILL)
     assert up.wait_ended() == -9
     up.assert_nothing_runs()
 
 
-def test_interrupt_while_loading_ends_everything(up: Up) -> None:
+def test_interrupt_while_loading_ends_everything(up: FakedUp) -> None:
     up.start()
     up.wait_for_text("0 of 1 replica ready")
+    wait_until((up.state / "edge.json").exists, "the edge")
     up.note_processes()
     up.signal(signal.SIGINT)
     assert up.wait_ended() == 130
@@ -193,9 +128,9 @@ def test_interrupt_while_loading_ends_everything(up: Up) -> None:
     assert "Ready" not in up.text()
 
 
-def test_controller_is_started_again_and_runners_live_on(up: Up) -> None:
+def test_controller_is_started_again_and_runners_live_on(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     before = up.children()
     os.kill(before["controller"], signal.SIGKILL)
     wait_until(lambda: up.children()["controller"] != before["controller"], "a new controller")
@@ -209,9 +144,9 @@ def test_controller_is_started_again_and_runners_live_on(up: Up) -> None:
     assert ": ended" not in up.text()
 
 
-def test_edge_is_started_again_at_the_same_address(up: Up) -> None:
+def test_edge_is_started_again_at_the_same_address(up: FakedUp) -> None:
     up.start()
-    content = up.wait_ready()
+    content = up.become_ready()
     before = up.children()["edge"]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: up.children()["edge"] != before, "a new edge")
@@ -224,9 +159,9 @@ def test_edge_is_started_again_at_the_same_address(up: Up) -> None:
     up.assert_nothing_runs()
 
 
-def test_controller_that_dies_again_and_again_is_given_up(up: Up) -> None:
+def test_controller_that_dies_again_and_again_is_given_up(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.say("controller-dies")
     os.kill(up.children()["controller"], signal.SIGKILL)
     assert up.wait_ended() == 1
@@ -235,7 +170,7 @@ def test_controller_that_dies_again_and_again_is_given_up(up: Up) -> None:
     up.assert_nothing_runs()
 
 
-def test_controller_that_cannot_start_is_not_tried_again(up: Up) -> None:
+def test_controller_that_cannot_start_is_not_tried_again(up: FakedUp) -> None:
     up.say("controller-dies")
     up.start()
     assert up.wait_ended() == 1
@@ -243,7 +178,7 @@ def test_controller_that_cannot_start_is_not_tried_again(up: Up) -> None:
     assert "Traceback" not in up.text()
 
 
-def test_failed_model_shows_its_own_traceback_only(up: Up) -> None:
+def test_failed_model_shows_its_own_traceback_only(up: FakedUp) -> None:
     reason = 'Traceback (most recent call last):\n  File "model.py", line 3, in load\n    1 / 0\nZeroDivisionError: x'
     up.start()
     up.wait_for_text("model says hello")
@@ -257,7 +192,7 @@ def test_failed_model_shows_its_own_traceback_only(up: Up) -> None:
     up.assert_nothing_runs()
 
 
-def test_refused_deployment_is_a_clear_error(up: Up) -> None:
+def test_refused_deployment_is_a_clear_error(up: FakedUp) -> None:
     up.say("refuse", "name: must be short")
     up.start()
     assert up.wait_ended() == 1
@@ -265,9 +200,9 @@ def test_refused_deployment_is_a_clear_error(up: Up) -> None:
     assert "Traceback" not in up.text()
 
 
-def test_output_of_models_goes_on_after_ready_with_a_prefix(up: Up) -> None:
+def test_output_of_models_goes_on_after_ready_with_a_prefix(up: FakedUp) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     up.wait_for_text("echo/aaaa0 | model says hello\n")
     with (up.state / "logs" / "echo-0123abcd-aaaa0.log").open("a") as log:
         log.write("later\n")
@@ -275,9 +210,9 @@ def test_output_of_models_goes_on_after_ready_with_a_prefix(up: Up) -> None:
 
 
 def test_several_models_and_replicas(tmp_path: Path) -> None:
-    up = Up(tmp_path, "--replicas=2", "--grpc-listen=off", model_names=("echo", "voice"))
+    up = FakedUp(tmp_path, "--replicas=2", "--grpc-listen=off", model_names=("echo", "voice"))
     up.start()
-    content = up.wait_ready()
+    content = up.become_ready()
     assert [(item["name"], item["replicas"]) for item in content["deployments"]] == [("echo", 2), ("voice", 2)]
     assert content["edge"]["grpc"] is None
     up.signal(signal.SIGINT)
@@ -286,9 +221,9 @@ def test_several_models_and_replicas(tmp_path: Path) -> None:
     assert len(up.seen) == 6
 
 
-def test_state_folder_in_use_is_refused_before_anything_starts(up: Up, tmp_path: Path) -> None:
+def test_state_folder_in_use_is_refused_before_anything_starts(up: FakedUp, tmp_path: Path) -> None:
     up.start()
-    up.wait_ready()
+    up.become_ready()
     second = subprocess.run(up.command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     assert second.returncode == 2
     assert "is in use by another controller (pid" in second.stderr
@@ -296,7 +231,7 @@ def test_state_folder_in_use_is_refused_before_anything_starts(up: Up, tmp_path:
     assert up.ready_file.exists()
 
 
-def test_port_in_use_is_a_clear_error(up: Up) -> None:
+def test_port_in_use_is_a_clear_error(up: FakedUp) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         up.command.append(f"--listen=127.0.0.1:{port}")
@@ -310,7 +245,7 @@ def test_port_in_use_is_a_clear_error(up: Up) -> None:
 
 def test_folder_without_a_model_is_wrong_use(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(DRIVER), str(tmp_path / "state"), str(tmp_path / "nothing")],
+        [sys.executable, str(DRIVER), "-", str(tmp_path / "nothing"), f"--state-dir={tmp_path / 'state'}"],
         capture_output=True,
         text=True,
         timeout=WAIT_S,

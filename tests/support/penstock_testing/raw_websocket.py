@@ -10,7 +10,7 @@ import base64
 import hashlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -135,6 +135,14 @@ class RawWebSocket:
         async with asyncio.timeout(ANSWER_SECONDS):
             await self._writer.drain()
 
+    async def send_and_ignore_reset(self, data: bytes) -> None:
+        """Writes `data`, of which the other side may refuse to read the rest."""
+        try:
+            await self.send(data)
+        except ConnectionError:
+            # What it has answered before can still be read.
+            pass
+
     async def send_in_pieces(self, data: bytes, size: int = 1) -> None:
         """Writes `data` in TCP segments of `size` bytes; the other side gets a chance to read each by itself."""
         for start in range(0, len(data), size):
@@ -144,18 +152,30 @@ class RawWebSocket:
 
     async def answer(self) -> Answer:
         """Reads the answer to a request. 101 must be a correct upgrade."""
+        head = await self.head()
+        if head.status == 101:
+            assert head.headers["sec-websocket-accept"] == ACCEPT, head
+            assert head.headers["upgrade"].lower() == "websocket", head
+            assert head.headers["connection"].lower() == "upgrade", head
+            return head
         async with asyncio.timeout(ANSWER_SECONDS):
-            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            status_line, *lines = head[:-4].split("\r\n")
-            protocol, status, *_ = status_line.split(" ", 2)
-            assert protocol == "HTTP/1.1", status_line
-            headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            if status == "101":
-                assert headers["sec-websocket-accept"] == ACCEPT, headers
-                assert headers["upgrade"].lower() == "websocket", headers
-                assert headers["connection"].lower() == "upgrade", headers
-                return Answer(101, headers, b"")
-            return Answer(int(status), headers, await self._body(headers))
+            return Answer(head.status, head.headers, await self._body(head.headers))
+
+    async def head(self) -> Answer:
+        """Reads the head of an answer to a request, without the body."""
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return _parse_head(await self._reader.readuntil(b"\r\n\r\n"))
+
+    async def everything(self, seconds: float = ANSWER_SECONDS) -> bytes:
+        """Reads until the server ends the connection."""
+        data = b""
+        try:
+            async with asyncio.timeout(seconds):
+                while received := await self._reader.read(65_536):
+                    data += received
+        except ConnectionResetError:
+            pass
+        return data
 
     async def upgraded(self, path: str) -> None:
         """Performs a proper handshake."""
@@ -224,6 +244,18 @@ class RawWebSocket:
             return await self._reader.readexactly(int(headers["content-length"]))
         assert "transfer-encoding" not in headers, "the kit reads no chunks"
         return await self._reader.read(-1)
+
+
+Play = Callable[[Callable[[RawWebSocket], Awaitable[None]]], None]
+"""Runs a scenario on a fresh connection; the fixture `play` is one."""
+
+
+def _parse_head(data: bytes) -> Answer:
+    status_line, *lines = data.decode("latin-1")[:-4].split("\r\n")
+    protocol, status, *_ = status_line.split(" ", 2)
+    assert protocol == "HTTP/1.1", status_line
+    fields = (line.partition(":") for line in lines)
+    return Answer(int(status), {name.strip().lower(): value.strip() for name, _, value in fields}, b"")
 
 
 @asynccontextmanager

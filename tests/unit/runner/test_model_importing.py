@@ -56,12 +56,15 @@ def test_module_is_registered_as_model_model(tmp_path: Path) -> None:
     model_class = load(tmp_path, {"model/model.py": "class Model: pass\n"})
 
     assert model_class.__module__ == "model.model"
-    assert sys.modules["model.model"].Model is model_class  # type: ignore[attr-defined]
+    assert sys.modules["model.model"].Model is model_class
 
 
 @pytest.mark.parametrize("init", [{}, {"model/__init__.py": "started = True\n"}])
 def test_neighbours_are_imported_absolutely_and_relatively(tmp_path: Path, init: Mapping[str, str]) -> None:
-    source = "from model.other import x\nfrom .other import x as y\nfrom model import other\nclass Model: z = x, y, other.x\n"
+    source = (
+        "from model.other import x\nfrom .other import x as y\nfrom model import other\n"
+        "class Model: z = x, y, other.x\n"
+    )
 
     model_class = load(tmp_path, {"model/model.py": source, "model/other.py": "x = 3\n", **init})
 

@@ -71,7 +71,10 @@ def test_frames_of_ours_are_left_out_even_between_those_of_the_model(tmp_path: P
 
 def test_causes_are_trimmed_as_well(tmp_path: Path) -> None:
     model_file = tmp_path / "model.py"
-    source = "def fail(call):\n    try:\n        call()\n    except Exception as e:\n        raise RuntimeError('outer') from e\n"
+    source = (
+        "def fail(call):\n    try:\n        call()\n    except Exception as e:\n"
+        "        raise RuntimeError('outer') from e\n"
+    )
     fail = run_as_file(model_file, source, "fail")
 
     def inner() -> None:
@@ -119,7 +122,7 @@ def test_group_of_exceptions_is_trimmed(tmp_path: Path) -> None:
     def ours() -> None:
         Secrets({}, environment={})["x"]
 
-    group = ExceptionGroup("several", [caught(ours)])  # type: ignore[list-item]
+    group = BaseExceptionGroup("several", [caught(ours)])
 
     text = format_user_traceback(group, tmp_path / "model.py")
 

@@ -53,7 +53,7 @@ def load(
         file.write_text(text)
     loaded = load_config(folder)
     prepare(folder, loaded)
-    return load_model(folder, loaded, environment=environment, pause=pause or Pauses())
+    return load_model(folder, loaded, environment=environment, pause=Pauses() if pause is None else pause)
 
 
 def failure(folder: Path, source: str, **kwargs: Any) -> ModelLoadError:
@@ -74,7 +74,8 @@ def test_predict_model_has_no_websocket(tmp_path: Path) -> None:
 
 
 def test_init_gets_what_its_signature_names(tmp_path: Path) -> None:
-    source = f"class Model:\n    def __init__(self, data_dir, config, other=3):\n        self.got = data_dir, config, other\n{WEBSOCKET}"
+    init = "    def __init__(self, data_dir, config, other=3):\n        self.got = data_dir, config, other\n"
+    source = f"class Model:\n{init}{WEBSOCKET}"
 
     model = load(tmp_path, source, config="unknown: [1]\n")
 
@@ -117,7 +118,8 @@ def test_process_is_prepared_as_a_truss_server_is(tmp_path: Path) -> None:
 
     load(tmp_path, source, config="environment_variables: {FROM_CONFIG: true}\n")
 
-    assert sys.modules["model.model"].SEEN == (str(tmp_path), "true", True)  # type: ignore[attr-defined]
+    seen = sys.modules["model.model"].SEEN
+    assert seen == (str(tmp_path), "true", True)
 
 
 def test_load_runs_once_after_init(tmp_path: Path) -> None:

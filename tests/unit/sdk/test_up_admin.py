@@ -88,7 +88,6 @@ def test_state_is_read(fake: FakeAdmin, address: str) -> None:
         deployment_id="echo-1",
         state=control_pb2.REPLICA_STATE_FAILED,
         pid=12,
-        restarts=3,
         log_path="/log",
         message="boom",
     )
@@ -101,10 +100,9 @@ def test_state_is_read(fake: FakeAdmin, address: str) -> None:
     (deployment,) = observation.deployments
     assert (deployment.ready, deployment.starting) == (1, 2)
     failed, starting = observation.replicas
-    assert (failed.phase, failed.pid, failed.restarts, failed.log_path, failed.message) == (
+    assert (failed.phase, failed.pid, failed.log_path, failed.message) == (
         Phase.FAILED,
         12,
-        3,
         "/log",
         "boom",
     )

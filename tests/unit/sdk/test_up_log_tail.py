@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.up.log_tail import LAG_BYTES_MAX, LINE_BYTES_MAX, READ_BYTES_MAX, LogTail, last_lines, render_line
+from penstock.cli.up.log_tail import (
+    LAG_BYTES_MAX,
+    LINE_BYTES_MAX,
+    READ_BYTES_MAX,
+    LogTail,
+    last_lines,
+    render_line,
+    render_text,
+)
 
 
 def append(path: Path, data: bytes) -> None:
@@ -58,14 +66,6 @@ def test_replaced_file_is_read_from_its_start(path: Path, tmp_path: Path) -> Non
     assert tail.read_lines() == ["longer than before"]
 
 
-def test_seek_end_skips_what_is_there(path: Path) -> None:
-    append(path, b"old\n")
-    tail = LogTail(path)
-    tail.seek_end()
-    append(path, b"new\n")
-    assert tail.read_lines() == ["new"]
-
-
 def test_one_poll_gives_a_bounded_amount(path: Path) -> None:
     append(path, b"0123456789abcde\n" * (READ_BYTES_MAX // 8))
     tail = LogTail(path)
@@ -116,8 +116,13 @@ def test_our_own_warnings_are_shown_with_their_keys() -> None:
     assert render_line(line) == 'WARNING loop_is_slow lag_s=1.5 what="a b"'
 
 
-def test_error_of_a_handler_is_shown_with_its_traceback() -> None:
-    line = record(level="error", event="handler_failed", exception="Traceback:\n  boom\n")
+def test_text_with_records_in_it_is_made_readable() -> None:
+    assert render_text(f"ended by SIGSEGV:\n{record()}\n\nlast words\n") == "ended by SIGSEGV:\n\nlast words"
+
+
+@pytest.mark.parametrize("key", ["exception", "traceback"])
+def test_error_of_a_handler_is_shown_with_its_traceback(key: str) -> None:
+    line = record(level="error", event="handler_failed", **{key: "Traceback:\n  boom\n"})
     assert render_line(line) == "ERROR handler_failed\nTraceback:\n  boom"
 
 

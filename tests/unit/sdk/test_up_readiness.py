@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penstock.cli.up.observation import Deployment, Edge, Observation, Phase, Replica
-from penstock.cli.up.readiness import RESTARTS_MAX, Failed, Readiness, Ready, Waiting, Wanted
+from penstock.cli.up.readiness import DEATHS_MAX, Failed, Readiness, Ready, Waiting, Wanted
 
 EDGE_PID = 77
 WANTED = Wanted("echo", "echo-1", 2)
@@ -106,10 +106,30 @@ def test_reason_is_the_deployments_when_the_replica_gives_none() -> None:
     assert verdict.failures[0].reason == "no memory"
 
 
-def test_model_whose_process_dies_again_and_again_fails() -> None:
-    crashing = Replica("echo-1-a", "echo-1", Phase.STARTING, restarts=RESTARTS_MAX - 1)
-    assert isinstance(judge(loading(crashing)), Waiting)
-    assert isinstance(judge(loading(replace(crashing, restarts=RESTARTS_MAX))), Failed)
+def dying(count: int, readiness: Readiness) -> Ready | Waiting | Failed:
+    """Shows `count` replicas that start and are gone at the next look."""
+    for number in range(count):
+        replica = Replica(f"echo-1-r{number}", "echo-1", Phase.STARTING, log_path=f"/log/r{number}")
+        readiness.judge(loading(replica), EDGE_PID)
+    gone = replace(loading(), deployments=(Deployment("echo", "echo-1", message="ended by SIGKILL"),))
+    return readiness.judge(gone, EDGE_PID)
+
+
+def test_model_whose_processes_die_again_and_again_fails() -> None:
+    assert isinstance(dying(DEATHS_MAX - 1, Readiness((WANTED,))), Waiting)
+    verdict = dying(DEATHS_MAX, Readiness((WANTED,)))
+    assert isinstance(verdict, Failed)
+    (failure,) = verdict.failures
+    assert (failure.reason, failure.log_path) == ("ended by SIGKILL", f"/log/r{DEATHS_MAX - 1}")
+
+
+def test_replica_that_is_lost_while_starting_counts_once() -> None:
+    readiness = Readiness((WANTED,))
+    replica = Replica("echo-1-a", "echo-1", Phase.STARTING)
+    for _ in range(DEATHS_MAX):
+        readiness.judge(loading(replica), EDGE_PID)
+        verdict = readiness.judge(loading(replace(replica, phase=Phase.LOST)), EDGE_PID)
+        assert isinstance(verdict, Waiting)
 
 
 def test_failed_replica_of_another_deployment_is_no_matter() -> None:

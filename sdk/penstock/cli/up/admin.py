@@ -113,7 +113,6 @@ def _observation(response: admin_pb2.GetStatusResponse) -> Observation:
                 replica_id=item.replica_id,
                 deployment_id=item.deployment_id,
                 phase=_PHASES.get(item.state, Phase.STARTING),
-                restarts=item.restarts,
                 pid=item.pid,
                 log_path=item.log_path,
                 message=item.message,

@@ -15,6 +15,7 @@ from penstock.cli.up.admin import Admin, AdminError
 from penstock.cli.up.children import Child, ChildError, controller_command, edge_command
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.log_pump import LogPump
+from penstock.cli.up.log_tail import render_text as render_log_text
 from penstock.cli.up.observation import Observation
 from penstock.cli.up.options import UpOptions
 from penstock.cli.up.ports import listen_problem
@@ -102,6 +103,8 @@ class UpSession:
                         status = EXIT_INTERRUPTED
                     pumping.cancel()
                 self._pump.print_rest()
+                if status != EXIT_FAILED:
+                    self._view.note("stopped")
             finally:
                 # Also on the way out of a defect of ours.
                 await self._shutdown.end_everything()
@@ -252,7 +255,7 @@ class UpSession:
         self._pump.print_new()
         self._view.close()
         for failure in error.failures:
-            reason = failure.reason.rstrip() or "it gave no reason"
+            reason = render_log_text(failure.reason).rstrip() or "it gave no reason"
             log = f"\n\nIts whole output is in {failure.log_path}" if failure.log_path else ""
             self._view.error(f"\n{failure.name}: the model cannot be loaded\n\n{reason}{log}")
 

@@ -14,10 +14,10 @@ LAG_BYTES_MAX = 4 * 1024 * 1024
 LINE_BYTES_MAX = 16 * 1024
 """A longer line is shown in parts."""
 
-_KNOWN_KEYS = frozenset({"timestamp", "level", "event", "component", "logger", "exception", "replica"})
+_KNOWN_KEYS = frozenset({"timestamp", "level", "event", "component", "logger", "exception", "traceback", "replica"})
 """Keys that are not repeated: what they say is in the line otherwise, or before it."""
-_TOLD_OTHERWISE = frozenset({"model_load_failed"})
-"""The controller hands on why a model cannot be loaded, and `penstock up` says it in full."""
+_TOLD_OTHERWISE = frozenset({"model_load_failed", "controller_lost"})
+"""Events of runners that `penstock up` tells itself: in full, or once instead of once per runner."""
 _LOUD_LEVELS = frozenset({"warning", "error", "critical"})
 
 
@@ -29,14 +29,6 @@ class LogTail:
         self._offset = 0
         self._inode = 0
         self._rest = b""
-
-    def seek_end(self) -> None:
-        """Skips what is there now."""
-        try:
-            found = self.path.stat()
-        except OSError:
-            return
-        self._offset, self._inode, self._rest = found.st_size, found.st_ino, b""
 
     def read_lines(self) -> list[str]:
         """Returns the complete lines written since the last call, without their ends."""
@@ -92,9 +84,15 @@ def render_line(line: str) -> str | None:
         return None
     keys = [f"{key}={_value(value)}" for key, value in record.items() if key not in _KNOWN_KEYS]
     text = " ".join([level.upper(), str(record["event"]), *keys])
-    if exception := record.get("exception"):
-        text += f"\n{str(exception).rstrip()}"
+    if traceback := record.get("traceback") or record.get("exception"):
+        text += f"\n{str(traceback).rstrip()}"
     return text
+
+
+def render_text(text: str) -> str:
+    """Does for every line of `text` what render_line does."""
+    rendered = (render_line(line) for line in text.splitlines())
+    return "\n".join(line for line in rendered if line is not None)
 
 
 def last_lines(path: Path, offset: int, count: int) -> list[str]:

@@ -23,8 +23,6 @@ class Replica:
     replica_id: str
     deployment_id: str
     phase: Phase
-    restarts: int = 0
-    """Starts of its place after the first."""
     pid: int = 0
     """0 before it has one."""
     log_path: str = ""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from penstock.cli.up.observation import Deployment, Edge, Observation, Phase, Replica
 
-RESTARTS_MAX = 3
-"""A model whose process dies that often before it was ready once (killed for memory, say) will not get ready."""
+DEATHS_MAX = 3
+"""A model whose processes die that often before one of them was ready (killed for memory, say) will not get ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,15 @@ class Readiness:
         self._wanted = tuple(wanted)
         self._routed_from: tuple[int, int] | None = None
         """Epoch and version of the snapshot that first held every replica."""
+        self._starting: dict[str, Replica] = {}
+        """Replicas that were last seen starting."""
+        self._dead: dict[str, Replica] = {}
+        """Replicas that ended without having been ready."""
 
     def judge(self, observation: Observation, edge_pid: int) -> Waiting | Ready | Failed:
         """Returns the verdict; `edge_pid` is the process that is to serve."""
-        failures = [failure for wanted in self._wanted if (failure := _failure(wanted, observation)) is not None]
+        self._count_deaths(observation)
+        failures = [failure for wanted in self._wanted if (failure := self._failure(wanted, observation)) is not None]
         if failures:
             return Failed(tuple(failures))
         progress = [line for wanted in self._wanted if (line := _progress(wanted, observation)) is not None]
@@ -80,15 +85,29 @@ class Readiness:
             return Waiting(("waiting for the edge",), for_edge=True)
         return Ready(edge)
 
+    def _count_deaths(self, observation: Observation) -> None:
+        # Not Replica.restarts: the controller remembers those of earlier calls too.
+        now = {replica.replica_id: replica for replica in observation.replicas}
+        for replica_id, replica in list(self._starting.items()):
+            current = now.get(replica_id)
+            if current is None or current.phase is Phase.LOST:
+                self._dead[replica_id] = current or replica
+                del self._starting[replica_id]
+        for replica in observation.replicas:
+            if replica.phase is Phase.STARTING and replica.replica_id not in self._dead:
+                self._starting[replica.replica_id] = replica
+            else:
+                self._starting.pop(replica.replica_id, None)
 
-def _failure(wanted: Wanted, observation: Observation) -> ModelFailure | None:
-    replicas = observation.replicas_of(wanted.deployment_id)
-    failed = next((item for item in replicas if item.phase is Phase.FAILED), None) or next(
-        (item for item in replicas if item.phase is not Phase.READY and item.restarts >= RESTARTS_MAX), None
-    )
-    if failed is None:
-        return None
-    return ModelFailure(wanted.name, failed.replica_id, _reason(failed, observation), failed.log_path)
+    def _failure(self, wanted: Wanted, observation: Observation) -> ModelFailure | None:
+        replicas = observation.replicas_of(wanted.deployment_id)
+        failed = next((item for item in replicas if item.phase is Phase.FAILED), None)
+        if failed is None:
+            dead = [item for item in self._dead.values() if item.deployment_id == wanted.deployment_id]
+            if len(dead) < DEATHS_MAX:
+                return None
+            failed = dead[-1]
+        return ModelFailure(wanted.name, failed.replica_id, _reason(failed, observation), failed.log_path)
 
 
 def _reason(replica: Replica, observation: Observation) -> str:
