@@ -1,6 +1,6 @@
 """Compares Penstock with what one would run otherwise, on this machine, in one run.
 
-python bench/run.py                      everything that is installed, five rounds, writes bench/RESULTS.md
+python bench/run.py                      everything that is installed, three rounds, writes bench/RESULTS.md
 python bench/run.py --quick              one short round of the rows that matter most, under 90 s, writes nothing
 python bench/run.py --only s1,r150 --targets direct,penstock
 """
@@ -42,7 +42,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one short round without the long rows and without Ray")
     parser.add_argument("--only", metavar="ROWS", help=f"comma-separated, of {names}")
     parser.add_argument("--targets", metavar="NAMES", help="comma-separated, of direct,nginx,ray,ray-haproxy,penstock")
-    parser.add_argument("--rounds", type=int, help="alternating rounds (default 5; 1 with --quick)")
+    parser.add_argument("--rounds", type=int, help="alternating rounds (default 3; 1 with --quick)")
     parser.add_argument(
         "--seconds", type=float, help="measured time per row, target and round (default 2; 1 with --quick)"
     )
@@ -180,7 +180,7 @@ def warn_when_busy() -> None:
 def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     options = parse_arguments(arguments)
     scenarios = chosen_scenarios(options.only, options.quick)
-    rounds = options.rounds or (1 if options.quick else 5)
+    rounds = options.rounds or (1 if options.quick else 3)
     seconds = options.seconds or (1.0 if options.quick else 2.0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     raise_descriptor_limit()

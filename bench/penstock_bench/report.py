@@ -162,8 +162,11 @@ def document(
     lines += [f"- {name}: not run: {why}" for name, why in skipped.items()]
     parts += ["## Targets", "\n".join(lines)]
     if OURS in titles:
-        parts += ["## Against the budget of the design", bars_table(results)]
-        if lost := missed(results):
+        asked = {scenario.key for scenario in scenarios}
+        bars = [bar for bar in BARS if bar.scenario in asked]
+        if bars:
+            parts += ["## Against the budget of the design", bars_table(results, bars)]
+        if lost := missed(results, bars):
             parts.append(f"Missed: {len(lost)}. The notes at the end give profile and reason.")
     for scenario in scenarios:
         if scenario.key in results:

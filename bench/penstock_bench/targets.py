@@ -197,6 +197,8 @@ class RunningPenstock(Target):
         self._pids = pids
 
     def start(self) -> Endpoint:
+        if self._url.hostname not in {"127.0.0.1", "localhost"}:
+            raise StartError("--penstock-url must name 127.0.0.1: the load generator stays on this machine")
         return Endpoint(int(self._url.port or 80), self._url.path or "/")
 
     def processes(self) -> list[tuple[str, int]]:

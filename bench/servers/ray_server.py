@@ -1,6 +1,7 @@
 """Ray Serve with the same Truss model behind the same FastAPI route. Ray's settings come from its environment."""
 
-from __future__ import annotations
+# ruff: noqa: I002 - Serve pickles the class below by value. With annotations as text FastAPI could not resolve the name
+# WebSocket in the replica, would take it for a query parameter, and would refuse every client with 403.
 
 import argparse
 import importlib.util

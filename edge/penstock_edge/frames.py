@@ -107,13 +107,20 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """Takes what was read from the socket, in order."""
-        if self._buffer is not None:
-            self._buffer += data
-            if len(self._buffer) < self._need:
-                return
-            data = bytes(self._buffer)
-            self._buffer = None
         position = 0
+        while self._buffer is not None:
+            # Only what the incomplete frame needs is copied to it; the frames behind it are parsed in place.
+            missing = self._need - len(self._buffer)
+            self._buffer += memoryview(data)[position : position + missing]
+            position += missing
+            if position > len(data):
+                return
+            whole, self._buffer = bytes(self._buffer), None
+            self._parse(whole, 0)
+        self._parse(data, position)
+
+    def _parse(self, data: bytes, position: int) -> None:
+        """Takes every whole frame from `position` on, and keeps the rest."""
         end = len(data)
         on_data = self._handler.on_data
         while position < end:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 
-from penstock.lifeline import watch_lifeline
+from penstock.lifeline import end_process_group, watch_lifeline
 from penstock.logs import configure_logs
 from penstock.truss import PenstockSettings
 from penstock_runner.options import Options, parse_options
@@ -23,7 +23,7 @@ def main() -> int:
     structlog.contextvars.bind_contextvars(replica=options.replica_id)
     if options.lifeline_fd is not None:
         try:
-            watch_lifeline(options.lifeline_fd)
+            watch_lifeline(options.lifeline_fd, end_process_group)
         except ValueError as exc:
             sys.stderr.write(f"runner: error: {exc}\n")
             return 2

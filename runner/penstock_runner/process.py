@@ -252,6 +252,7 @@ class RunnerProcess:
         self._stop_signals += 1
         if self._stop_signals > 1:
             os._exit(CUT_SHORT_STATUS)
+        self._replica.announce_stop()
         self._from_thread(self._stop.set)
 
 

@@ -64,6 +64,7 @@ class Replica:
         self._lag = LoopLag(loop)
         self._on_grace_over = on_grace_over
         self._ready = False
+        self._stopping = False
         self._failure: str | None = None
         self._grace: asyncio.TimerHandle | None = None
         self._announcements: set[asyncio.Task[None]] = set()
@@ -83,6 +84,10 @@ class Replica:
         self._failure = message
         self.on_change()
 
+    def announce_stop(self) -> None:
+        """Has the replica reported as draining from now on, also while the loop is blocked. For signal handlers."""
+        self._stopping = True
+
     def begin_drain(self) -> None:
         """Admits no more, because the process is to end."""
         if self._server is not None:
@@ -99,7 +104,7 @@ class Replica:
         server = self._server
         if self._failure is not None or server is None:
             return Status(State.FAILED, message=self._failure or "")
-        if server.draining:
+        if server.draining or self._stopping:
             state = State.DRAINING
         else:
             state = State.READY if self._ready else State.STARTING

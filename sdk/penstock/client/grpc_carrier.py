@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
-from google.rpc import status_pb2  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from google.rpc import status_pb2
 from grpc import aio
 
 from penstock.api.common.v1.common_pb2 import ErrorDetail

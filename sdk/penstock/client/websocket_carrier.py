@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar, cast
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
@@ -24,6 +24,8 @@ from penstock.client.ends import (
 )
 from penstock.close_codes import EndCode
 from penstock.errors import error_for
+
+T = TypeVar("T")
 
 _INTERNAL_ERROR = 1011
 
@@ -52,17 +54,11 @@ class WebSocketCarrier:
         """Hands over one message; waits while the peer does not keep up. Raises StreamEnded."""
         # Encoded here: `websockets` drops the connection when a text cannot be encoded.
         data = message.encode() if isinstance(message, str) else message
-        try:
-            await self._connection.send(data, text=isinstance(message, str))
-        except ConnectionClosed as exc:
-            raise StreamEnded(self._ended(exc)) from exc
+        await self._or_ended(self._connection.send(data, text=isinstance(message, str)))
 
     async def recv(self) -> Message:
         """Takes the next message; after the last one raises StreamEnded."""
-        try:
-            return await self._connection.recv()
-        except ConnectionClosed as exc:
-            raise StreamEnded(self._ended(exc)) from exc
+        return await self._or_ended(self._connection.recv())
 
     async def close(self, close_code: int, reason: str, *, timeout_s: float) -> None:
         """Ends the stream; waits at most `timeout_s` for the peer to agree, and drops what it still sends."""
@@ -71,14 +67,27 @@ class WebSocketCarrier:
             self._is_closing = True
         try:
             async with asyncio.timeout(timeout_s):
-                await connection.close(close_code, reason)
-        except TimeoutError:
+                await self._or_ended(connection.close(close_code, reason))
+        except (TimeoutError, StreamEnded):
             pass
         finally:
             # Also when cancelled: the socket must not outlive the stream.
-            connection.transport.abort()
+            if connection.state is not State.CLOSED:
+                connection.transport.abort()
         await connection.wait_closed()
         self._ended(connection.protocol.close_exc)
+
+    async def _or_ended(self, operation: Awaitable[T]) -> T:
+        try:
+            return await operation
+        except ConnectionClosed as exc:
+            raise StreamEnded(self._ended(exc)) from exc
+        except AttributeError as exc:
+            # `websockets` aborts transports that may be closed already, and abort() of asyncio fails so after a close
+            # that first had to write a rest (agronholm/anyio#1250).
+            if self._connection.state is not State.CLOSED:
+                raise
+            raise StreamEnded(self._ended(self._connection.protocol.close_exc)) from exc
 
     def _ended(self, exc: ConnectionClosed) -> StreamEnd:
         if self._end is None:

@@ -5,7 +5,7 @@ One constructor call with whole lists is 3 to 6 times cheaper than one message o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.trunk.limits import BATCH_ITEMS_MAX, BATCH_WIRE_BYTES_MAX, STREAMS_MAX
+from penstock.trunk.wire import LARGE_ITEM_BYTES, MalformedError, join_data, split_data, starts_large
 
 
 class Kind(IntEnum):
@@ -46,19 +47,25 @@ class BadBatchError(ValueError):
     """The bytes are no batch within the limits; the text says why, without any payload."""
 
 
-ITEMS_MAX = BATCH_ITEMS_MAX + 4 * STREAMS_MAX
-"""Items that a decoded batch may hold: the data items and, for every stream, its control items."""
-
-
 def encode(
     message_type: type[trunk_pb2.ConnectRequest] | type[trunk_pb2.ConnectResponse],
     *,
-    data: Iterable[bytes],
+    data: Sequence[bytes],
+    data_bytes: int,
     stream: Iterable[int],
     kind: bytes | bytearray,
     credit: dict[int, int],
 ) -> bytes:
-    """Encodes one batch; `credit` maps streams to returned bytes."""
+    """Encodes one batch; `credit` maps streams to returned bytes.
+
+    Args:
+        data_bytes: the sum of the lengths of `data`.
+    """
+    if data_bytes > LARGE_ITEM_BYTES * len(kind):
+        rest = message_type(
+            stream=stream, kind=bytes(kind), credit_stream=credit.keys(), credit_bytes=credit.values()
+        ).SerializeToString()
+        return join_data(data, rest)
     if credit:
         return message_type(
             data=data, stream=stream, kind=bytes(kind), credit_stream=credit.keys(), credit_bytes=credit.values()
@@ -74,22 +81,24 @@ def decode(message_type: type[trunk_pb2.ConnectRequest] | type[trunk_pb2.Connect
     """
     if len(payload) > BATCH_WIRE_BYTES_MAX:
         raise BadBatchError(f"batch of {len(payload)} bytes exceeds {BATCH_WIRE_BYTES_MAX}")
+    large: list[bytes] = []
     try:
+        if starts_large(payload):
+            large, payload = split_data(payload)
         message = message_type.FromString(payload)
-    except DecodeError:
+    except (DecodeError, MalformedError):
         raise BadBatchError("batch is not valid protobuf") from None
-    batch = Batch(
-        list(message.data),
-        list(message.stream),
-        message.kind,
-        list(message.credit_stream),
-        list(message.credit_bytes),
-    )
-    items = len(batch.kind)
-    if len(batch.data) != items or len(batch.stream) != items:
-        raise BadBatchError(f"arrays differ in length: {len(batch.data)}, {len(batch.stream)}, {items}")
-    if len(batch.credit_stream) != len(batch.credit_bytes):
+    data: Sequence[bytes] = [*large, *message.data] if large else message.data
+    stream, kind = message.stream, message.kind
+    credit_stream, credit_bytes = message.credit_stream, message.credit_bytes
+    # Before anything is copied into lists: 16 MiB can hold millions of items.
+    items = len(kind)
+    if len(data) != items or len(stream) != items:
+        raise BadBatchError(f"arrays differ in length: {len(data)}, {len(stream)}, {items}")
+    if items > BATCH_ITEMS_MAX:
+        raise BadBatchError(f"batch of {items} items exceeds {BATCH_ITEMS_MAX}")
+    if len(credit_stream) != len(credit_bytes):
         raise BadBatchError("credit arrays differ in length")
-    if items > ITEMS_MAX:
-        raise BadBatchError(f"batch of {items} items exceeds {ITEMS_MAX}")
-    return batch
+    if len(credit_stream) > STREAMS_MAX:
+        raise BadBatchError(f"credit for {len(credit_stream)} streams exceeds {STREAMS_MAX}")
+    return Batch(list(data), list(stream), kind, list(credit_stream), list(credit_bytes))

@@ -33,6 +33,11 @@ from penstock.trunk.limits import (
 from penstock.trunk.stream import Closing, TrunkStream
 
 
+_TEXT = int(Kind.TEXT)
+_LAST = int(Kind.LAST)
+"""Integers, because looking up a member of an enum costs more than the rest of an item's checks."""
+
+
 class Role(Enum):
     """Which side of the trunk an endpoint is. Only an edge opens streams."""
 
@@ -59,7 +64,8 @@ class Endpoint:
         peer_name: this side's own id, told to the peer in its Hello.
         on_output: called when a batch can be taken; not again before `take_batch` has returned None.
         on_hello: called once, when the peer's Hello has come; from then on an edge may open streams.
-        on_open: runner only: called for every new stream. Set its sink, then accept, reject or close it, now or later.
+        on_open: runner only: called for every new stream. Set its sink, then accept or reject it, now or later; close
+            only what was accepted, or what the edge has closed.
         on_go_away: edge only: the runner wants no more streams; the argument says why.
     """
 
@@ -98,6 +104,8 @@ class Endpoint:
         self.batch_stream: list[int] = []
         self.batch_kind = bytearray()
         self.batch_bytes = 0
+        self.taken_items = 0
+        """Items of the batch that was taken last."""
         self.is_output_announced = False
         hello = trunk_pb2.Hello(protocol_version=PROTOCOL_VERSION, peer_id=peer_name, window_bytes=window_bytes)
         self.put(0, Kind.HELLO, hello.SerializeToString())
@@ -116,6 +124,7 @@ class Endpoint:
         self.batch_data.append(data)
         self.batch_stream.append(stream_id)
         self.batch_kind.append(kind)
+        self.batch_bytes += len(data)
         if not self.is_output_announced:
             self.announce_output()
 
@@ -128,21 +137,23 @@ class Endpoint:
     def take_batch(self) -> bytes | None:
         """Returns the next encoded batch, or None when there is nothing to send."""
         ready = self.ready
-        if ready:
-            for _ in range(BATCH_ITEMS_MAX):
-                if not ready or self.batch_bytes >= BATCH_BYTES_MAX or len(self.batch_kind) >= BATCH_ITEMS_MAX:
-                    break
-                stream = ready.popleft()
-                if stream.take_turn(QUANTUM_BYTES):
-                    ready.append(stream)
-                elif not stream.is_blocked:
-                    stream.sink.on_writable()
+        while ready and self.batch_bytes < BATCH_BYTES_MAX and len(self.batch_kind) < BATCH_ITEMS_MAX:
+            stream = ready.popleft()
+            # Alone, it need not be cut finely.
+            if stream.take_turn(QUANTUM_BYTES if ready else SEGMENT_BYTES_MAX):
+                ready.append(stream)
+            elif not stream.is_blocked:
+                stream.sink.on_writable()
+        self.taken_items = len(self.batch_kind)
         if not self.batch_kind and not self._credit:
             self.is_output_announced = False
             return None
+        if self.taken_items > BATCH_ITEMS_MAX or self.batch_bytes > BATCH_BYTES_MAX + SEGMENT_BYTES_MAX:
+            return self._take_part()
         payload = encode(
             self._out_type,
             data=self.batch_data,
+            data_bytes=self.batch_bytes,
             stream=self.batch_stream,
             kind=self.batch_kind,
             credit=self._credit,
@@ -154,10 +165,25 @@ class Endpoint:
         self._credit = {}
         return payload
 
-    @property
-    def batch_items(self) -> int:
-        """Items that stand in the batch to be taken next."""
-        return len(self.batch_kind)
+    def _take_part(self) -> bytes:
+        """Encodes what fits a batch and leaves the rest. Control items come in any number: thousands of streams open at once."""
+        items = taken_bytes = 0
+        while items < min(BATCH_ITEMS_MAX, len(self.batch_data)) and taken_bytes < BATCH_BYTES_MAX:
+            taken_bytes += len(self.batch_data[items])
+            items += 1
+        payload = encode(
+            self._out_type,
+            data=self.batch_data[:items],
+            data_bytes=taken_bytes,
+            stream=self.batch_stream[:items],
+            kind=self.batch_kind[:items],
+            credit=self._credit,
+        )
+        del self.batch_data[:items], self.batch_stream[:items], self.batch_kind[:items]
+        self.batch_bytes -= taken_bytes
+        self._credit = {}
+        self.taken_items = items
+        return payload
 
     @staticmethod
     def close_payload(code: EndCode, close_code: int, reason: str) -> bytes:
@@ -217,8 +243,10 @@ class Endpoint:
             if self.peer_name is None and batch.kind:
                 self._expect_hello(batch.kind[0], batch.stream[0])
             for stream_id, kind, data in zip(batch.stream, batch.kind, batch.data, strict=True):
-                if kind > Kind.LAST:
+                if kind > _LAST:
                     self._receive_control(stream_id, kind, data)
+                    if self.fault is not None:  # the owner has given the trunk up
+                        break
                     continue
                 stream = streams.get(stream_id)
                 if stream is None or stream.is_remote_closed or not stream.is_accepted:
@@ -227,7 +255,7 @@ class Endpoint:
                 if window < 0:
                     raise _ProtocolError("more data than credit")
                 stream.receive_window = window
-                if kind > Kind.TEXT or stream.in_message:
+                if kind > _TEXT or stream.in_message:
                     self._check_segment(stream, kind)
                 elif kind == 0:
                     raise _ProtocolError("item kind 0")
@@ -238,7 +266,7 @@ class Endpoint:
             return self.lose(str(error))
         except DecodeError:
             return self.lose("payload of a control item is not valid protobuf")
-        return None
+        return self.fault
 
     def lose(self, detail: str) -> TrunkFault:
         """Ends the trunk: the peer broke the protocol, or the call broke. Every stream is told once."""
@@ -246,7 +274,7 @@ class Endpoint:
             self.fault = TrunkFault(detail)
             lost, self.streams = list(self.streams.values()), {}
             self.ready.clear()
-            self.batch_data, self.batch_stream, self.batch_kind = [], [], bytearray()
+            self.batch_data, self.batch_stream, self.batch_kind, self.batch_bytes = [], [], bytearray(), 0
             self._credit = {}
             if self._role is Role.EDGE:
                 closing = Closing(EndCode.REPLICA_LOST, end("REPLICA_LOST").close_code, end("REPLICA_LOST").reason)
@@ -315,7 +343,7 @@ class Endpoint:
     def _receive_hello(self, hello: trunk_pb2.Hello) -> None:
         if hello.protocol_version != PROTOCOL_VERSION:
             raise _ProtocolError(f"peer speaks version {hello.protocol_version}, this side {PROTOCOL_VERSION}")
-        if not WINDOW_BYTES_MIN + ITEM_COST <= hello.window_bytes <= WINDOW_BYTES_MAX:
+        if not WINDOW_BYTES_MIN <= hello.window_bytes <= WINDOW_BYTES_MAX:
             raise _ProtocolError(f"window of {hello.window_bytes} bytes is out of range")
         self._peer_window_bytes = hello.window_bytes
         self.peer_name = hello.peer_id

@@ -10,7 +10,7 @@ BATCH_BYTES_MAX = 1024 * 1024
 """Data in a batch after which no further item is added. At 128 KiB, 4 KiB messages pass at 0.65 of the rate; 4 MiB gains nothing."""
 
 BATCH_ITEMS_MAX = 512
-"""Items in a batch after which no further data item is added."""
+"""[wire] Items in a batch."""
 
 BATCH_WIRE_BYTES_MAX = 16 * 1024 * 1024
 """Largest encoded batch that gRPC may carry: far above what the two limits allow, so that it never ends a trunk."""
@@ -31,10 +31,10 @@ CREDIT_RETURN_BYTES = WINDOW_BYTES // 4
 """Consumed bytes after which credit is returned. Lower costs more credit items, higher stalls the peer earlier."""
 
 QUANTUM_BYTES = 64 * 1024
-"""What one backlogged stream may add to a batch before the next one has its turn."""
+"""About what one backlogged stream may add to a batch before the next one has its turn. Messages are cut there."""
 
 SEGMENT_BYTES_MIN = 16 * 1024
-"""A segment is not cut shorter than this to fit the credit at hand; the stream waits for more credit instead."""
+"""A segment is not cut shorter than this to fit the credit or the turn; for more credit the stream waits instead."""
 
 STREAMS_MAX = 65_536
 """Streams that may be open on one trunk; an edge that opens more breaks the protocol."""

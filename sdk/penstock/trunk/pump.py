@@ -55,7 +55,6 @@ class Writer:
         pacer = self._pacer
         loop = self._loop
         while True:
-            items = endpoint.batch_items
             payload = endpoint.take_batch()
             if payload is None:
                 if self._is_stopped or endpoint.fault is not None:
@@ -66,7 +65,7 @@ class Writer:
                 continue
             await call.write(payload)
             if pacer is not None:
-                pause = pacer.wrote(items, loop.time())
+                pause = pacer.wrote(endpoint.taken_items, loop.time())
                 if pause > 0:
                     await asyncio.sleep(pause)
 

@@ -28,6 +28,22 @@ if TYPE_CHECKING:
     from penstock.trunk.endpoint import Endpoint
 
 
+_CLOSE = int(Kind.CLOSE)
+
+_CUT = {
+    int(whole): (int(front), int(rest))
+    for whole, front, rest in (
+        (Kind.BINARY, Kind.BINARY_FIRST, Kind.LAST),
+        (Kind.TEXT, Kind.TEXT_FIRST, Kind.LAST),
+        (Kind.BINARY_FIRST, Kind.BINARY_FIRST, Kind.MIDDLE),
+        (Kind.TEXT_FIRST, Kind.TEXT_FIRST, Kind.MIDDLE),
+        (Kind.MIDDLE, Kind.MIDDLE, Kind.MIDDLE),
+        (Kind.LAST, Kind.MIDDLE, Kind.LAST),
+    )
+}
+"""Kinds of the two parts into which an item is cut."""
+
+
 class Closing(NamedTuple):
     """Why and how a stream ended."""
 
@@ -88,7 +104,7 @@ class TrunkStream:
         self._owed = 0
         """Bytes consumed here and not yet returned. receive_window + _owed + unconsumed = granted window."""
         self._backlog: deque[tuple[int, bytes, int]] | None = None
-        """Items that wait for credit or for their turn: (kind, data, offset of what is not sent yet)."""
+        """Items that wait for credit or for their turn: (kind of what is not sent yet, data, offset of it)."""
         self.is_ready = False
         """It stands in the endpoint's ring of backlogged streams that can send."""
         self.is_accepted = False
@@ -105,7 +121,7 @@ class TrunkStream:
         return bool(self._backlog)
 
     def send(self, kind: int, data: bytes) -> bool:
-        """Sends a whole message (BINARY or TEXT, any length) or a segment (at most 256 KiB).
+        """Sends a whole message (BINARY or TEXT) or a segment of one, of any length; it is cut where it has to be.
 
         Returns False when it had to be queued: send nothing more until `on_writable`. After a close, or on a lost
         trunk, the data is dropped and True is returned; `on_close` tells of it.
@@ -142,64 +158,57 @@ class TrunkStream:
 
     def wake(self) -> None:
         """Takes a place in the ring when the head of the backlog can be sent."""
-        if self._backlog and not self.is_ready and self._sendable(self._backlog[0]) > 0:
+        if self._backlog and not self.is_ready and self._sendable(self._backlog[0]) >= 0:
             self.is_ready = True
             self._endpoint.ready.append(self)
             if not self._endpoint.is_output_announced:
                 self._endpoint.announce_output()
 
-    def _sendable(self, item: tuple[int, bytes, int]) -> int:
-        """Bytes + 1 of the item that credit allows now; 0 when it has to wait."""
+    def _sendable(self, item: tuple[int, bytes, int], bytes_max: int = SEGMENT_BYTES_MAX) -> int:
+        """Bytes of the item, at most `bytes_max`, that can be sent now; -1 when it has to wait for credit."""
         kind, data, offset = item
-        if kind == Kind.CLOSE:
-            return 1
-        rest = min(len(data) - offset, SEGMENT_BYTES_MAX)
+        size = min(len(data) - offset, bytes_max)
         room = self.send_credit - ITEM_COST
-        if rest <= room:
-            return rest + 1
-        from_middle = kind in (Kind.BINARY, Kind.TEXT) and len(data) - offset > SEGMENT_BYTES_MIN
-        if from_middle and room >= SEGMENT_BYTES_MIN:
-            return room + 1
-        return 0
+        if size <= room or kind == _CLOSE:
+            return size
+        return room if room >= SEGMENT_BYTES_MIN else -1
 
     def take_turn(self, quantum: int) -> bool:
-        """Moves backlog into the batch, about `quantum` bytes. Returns whether it can go on in a further turn."""
+        """Moves backlog into the batch, about `quantum` bytes (at most those of a segment).
+
+        Returns whether it can go on in a further turn.
+        """
         endpoint = self._endpoint
         backlog = self._backlog
         if not backlog:  # discarded by a close while it stood in the ring
             self.is_ready = False
             return False
-        while backlog and quantum > 0 and len(endpoint.batch_kind) < BATCH_ITEMS_MAX:
-            item = backlog[0]
-            sendable = self._sendable(item)
-            if sendable == 0:
-                self.is_ready = False
-                return False
-            kind, data, offset = item
-            size = sendable - 1
-            if kind == Kind.CLOSE:
+        while (
+            backlog
+            and quantum > 0
+            and endpoint.batch_bytes < BATCH_BYTES_MAX
+            and len(endpoint.batch_kind) < BATCH_ITEMS_MAX
+        ):
+            kind, data, offset = item = backlog[0]
+            if kind == _CLOSE:
+                backlog.popleft()
                 endpoint.put(self.id, kind, data)
-                backlog.popleft()
                 continue
+            size = self._sendable(item, max(quantum, SEGMENT_BYTES_MIN))
+            if size < 0:
+                break
             end = offset + size
-            is_whole = kind in (Kind.BINARY, Kind.TEXT)
-            if not is_whole or (offset == 0 and end == len(data)):
-                part_kind, part = kind, data
-                backlog.popleft()
-            elif end == len(data):
-                part_kind, part = int(Kind.LAST), data[offset:]
+            if end == len(data):
                 backlog.popleft()
             else:
-                first = Kind.TEXT_FIRST if kind == Kind.TEXT else Kind.BINARY_FIRST
-                part_kind, part = int(first if offset == 0 else Kind.MIDDLE), data[offset:end]
-                backlog[0] = (kind, data, end)
+                kind, rest = _CUT[kind]
+                backlog[0] = (rest, data, end)
             cost = size + ITEM_COST
             self.send_credit -= cost
             quantum -= cost
-            endpoint.batch_bytes += size
-            endpoint.put(self.id, part_kind, part)
+            endpoint.put(self.id, kind, data[offset:end])
         if backlog:
-            self.is_ready = self._sendable(backlog[0]) > 0
+            self.is_ready = self._sendable(backlog[0]) >= 0
             return self.is_ready
         self.is_ready = False
         self._backlog = None
@@ -225,9 +234,9 @@ class TrunkStream:
         self.is_local_closed = True
         self.is_send_closed = True
         if self._backlog:
-            self._queue(Kind.CLOSE, payload)
+            self._queue(_CLOSE, payload)
             return
-        self._endpoint.put(self.id, Kind.CLOSE, payload)
+        self._endpoint.put(self.id, _CLOSE, payload)
         if self.is_remote_closed:
             self._endpoint.forget(self)
 
@@ -238,7 +247,7 @@ class TrunkStream:
         if self._backlog:
             kind, data, _ = self._backlog[-1]
             self._backlog = None
-            if kind == Kind.CLOSE:
+            if kind == _CLOSE:
                 self._endpoint.put(self.id, kind, data)
 
     def drop(self) -> None:

@@ -21,7 +21,8 @@ GOOD = "class Model:\n    async def websocket(self, websocket): pass\n"
 HANGS = f"import threading\n{GOOD}    def load(self):\n        threading.Event().wait()\n"
 
 PROGRAM_WITH_OPEN_STREAM = """\
-import asyncio, sys
+import asyncio, os, sys, threading
+import uvloop
 from penstock.logs import configure_logs
 from penstock_runner.options import parse_options
 from penstock_runner.process import RunnerProcess, end_process
@@ -36,7 +37,8 @@ class Server:
         self.draining = self.draining or not if_idle
         return not if_idle
     def end_drain(self): self.draining = False
-    async def announce_ready(self, is_ready): pass
+    async def announce_ready(self, is_ready):
+        if "BLOCK" in os.environ: threading.Event().wait()
     async def stop(self, grace):
         if grace == 0:
             self.cut.set()
@@ -55,9 +57,10 @@ async def main():
     end_process(status, at_once=process.is_loading)
     return status
 
-sys.exit(asyncio.run(main()))
+with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    sys.exit(runner.run(main()))
 """
-"""The process with a server that has one stream open for ever."""
+"""The process with a server that has one stream open for ever. With BLOCK set, its event loop blocks once ready."""
 
 
 def test_it_tells_starting_then_ready_and_writes_its_run_file(
@@ -183,6 +186,25 @@ def test_open_stream_is_waited_for_and_a_second_signal_ends_at_once(
     os.kill(runner.pid, signal.SIGTERM)
 
     assert runner.wait_exit() == 143
+
+
+def test_blocked_event_loop_loses_no_lease_and_does_not_stop_the_second_signal(
+    write_truss: WriteTruss, start_runner: StartRunner, controller: FakeController
+) -> None:
+    """DESIGN section 4: the runner's control connection runs in its own thread."""
+    program = ("-c", PROGRAM_WITH_OPEN_STREAM)
+    runner = start_runner(write_truss(GOOD), controller=controller, program=program, env={"BLOCK": "1"})
+
+    controller.wait_for(lambda: controller.state() == "READY" and lag_s(controller) > 1.0)
+    os.kill(runner.pid, signal.SIGTERM)
+    controller.wait_for(lambda: controller.state() == "DRAINING")
+    os.kill(runner.pid, signal.SIGINT)
+
+    assert runner.wait_exit() == 143
+
+
+def lag_s(controller: FakeController) -> float:
+    return controller.statuses()[-1].event_loop_lag.ToMilliseconds() / 1000
 
 
 def test_open_stream_is_cut_after_the_drain_timeout(

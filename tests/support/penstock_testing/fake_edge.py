@@ -10,7 +10,7 @@ from typing import NoReturn, Protocol
 
 import grpc
 from google.protobuf import any_pb2
-from google.rpc import status_pb2  # type: ignore[import-untyped]  # googleapis-common-protos has no types
+from google.rpc import status_pb2
 from grpc import aio
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from penstock.process_env import child_environment
@@ -38,15 +38,22 @@ class StaticPlatform:
     edge: subprocess.Popen[bytes]
     runner: subprocess.Popen[bytes]
     folder: Path
+    _read: dict[str, int] = field(default_factory=dict)
+    """Characters of each log that `new_log_lines` has returned."""
 
     @property
     def websocket_path(self) -> str:
         """The path of the model's WebSocket on the edge."""
         return f"/model/{self.model}/websocket"
 
-    def logs(self) -> str:
-        """What both processes have written so far."""
-        return "".join((self.folder / f"{name}.log").read_text() for name in ("edge", "runner"))
+    def new_log_lines(self) -> list[str]:
+        """What both processes have written since the last call."""
+        lines = []
+        for name in ("edge", "runner"):
+            text = (self.folder / f"{name}.log").read_text()
+            lines += text[self._read.get(name, 0) :].splitlines()
+            self._read[name] = len(text)
+        return lines
 
     def ongoing_streams(self) -> int:
         """How many WebSocket streams the edge counts as open."""
@@ -57,10 +64,12 @@ class StaticPlatform:
 
     def assert_sound(self, *, may_log_tracebacks: bool = False) -> None:
         """Both processes live, no stream is left, and neither has logged a traceback unless a model may have."""
-        assert self.edge.poll() is None, f"the edge has ended\n{self.logs()}"
-        assert self.runner.poll() is None, f"the runner has ended\n{self.logs()}"
+        log = self.new_log_lines()
+        for name, process in (("edge", self.edge), ("runner", self.runner)):
+            assert process.poll() is None, f"the {name} has ended\n" + "\n".join(log[-50:])
         wait_until(lambda: self.ongoing_streams() == 0, SETTLE_SECONDS, "no stream is left on the edge")
-        assert may_log_tracebacks or "Traceback" not in self.logs(), self.logs()
+        tracebacks = [line for line in log + self.new_log_lines() if "Traceback" in line]
+        assert may_log_tracebacks or tracebacks == []
 
 
 @contextmanager

@@ -159,6 +159,14 @@ def test_capacity_is_set() -> None:
     assert play(act).replica.read().stream_capacity == 2
 
 
+def test_stop_is_reported_without_the_loop() -> None:
+    async def act(scene: Scene) -> None:
+        scene.replica.set_model(MODEL)
+        scene.replica.announce_stop()
+
+    assert play(act).replica.read().state is State.DRAINING
+
+
 def test_failure_stays() -> None:
     async def act(scene: Scene) -> None:
         scene.replica.fail("bad weights")
