@@ -155,11 +155,11 @@ int serve_echo(int port) {
   }
   socklen_t len = sizeof address;
   getsockname(listener, (void *)&address, &len);
-  printf("{\"port\":%d}\n", ntohs(address.sin_port));
-  fflush(stdout);
   poller = epoll_create1(0);
   struct epoll_event on_accept = {.events = EPOLLIN, .data.ptr = NULL}, events[256];
   epoll_ctl(poller, EPOLL_CTL_ADD, listener, &on_accept);
+  printf("{\"port\":%d}\n", ntohs(address.sin_port));
+  fflush(stdout);
   for (;;) {
     int n = epoll_wait(poller, events, 256, -1);
     for (int i = 0; i < n; i++) {

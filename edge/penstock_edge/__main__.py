@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def bind(config: EdgeConfig) -> socket.socket:
-    """Binds the listening socket. With several workers each binds the same address; their parent holds it, not listening."""
+    """Binds the listening socket. Several workers bind the same address; their parent holds it without listening."""
     family = socket.AF_INET6 if ":" in config.listen_host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

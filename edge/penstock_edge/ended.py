@@ -33,7 +33,7 @@ def record_end(record: StreamRecord, metrics: EdgeMetrics) -> None:
     """Logs and counts an ended stream."""
     deployment = record.deployment
     labels = (deployment.name, deployment.id)
-    metrics.streams.labels(*labels, record.code, str(record.close_code)).inc()
+    metrics.streams.labels(*labels, record.code, close_code_label(record.close_code)).inc()
     metrics.duration.labels(*labels).observe(record.duration_s)
     metrics.bytes.labels(*labels, "in").inc(record.bytes_in)
     metrics.bytes.labels(*labels, "out").inc(record.bytes_out)
@@ -65,6 +65,11 @@ def record_refusal(model: str, code: EndCode, http_status: int, metrics: EdgeMet
     """Logs and counts an upgrade that was refused; `model` is empty when no deployment was found."""
     metrics.refused.labels(model, code, str(http_status)).inc()
     log.info("stream_refused", model=model, code=code, http_status=http_status)
+
+
+def close_code_label(close_code: int) -> str:
+    """The label of a close code. Clients choose codes from 3000 on, so those are not told apart: labels stay few."""
+    return f"{close_code // 1000}xxx" if close_code >= 3000 else str(close_code)
 
 
 def environment_of(deployment: Deployment) -> str:

@@ -1,7 +1,8 @@
-"""Which headers of a client reach the model. Pure."""
+"""Which headers of a client reach the model, and which of the model's side reach the client. Pure."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from penstock.api.common.v1 import common_pb2
@@ -30,6 +31,24 @@ _DROPPED = frozenset(
     }
 )
 
+_OWN_ANSWER = frozenset(
+    {
+        # The edge's own in an answer to an upgrade.
+        "connection",
+        "content-length",
+        "keep-alive",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-protocol",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+_TOKEN = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+")
+_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+
 
 def forwarded_headers(headers: Iterable[tuple[str, str]]) -> list[common_pb2.Header]:
     """Returns the headers that pass, in order, names in lower case."""
@@ -37,4 +56,17 @@ def forwarded_headers(headers: Iterable[tuple[str, str]]) -> list[common_pb2.Hea
         common_pb2.Header(name=name.lower(), value=value.encode("latin-1", "replace"))
         for name, value in headers
         if name.lower() not in _DROPPED
+    ]
+
+
+def answer_headers(headers: Iterable[common_pb2.Header]) -> list[tuple[str, str]]:
+    """Returns the headers of a runner's answer that pass, in order.
+
+    A name that is no token (RFC 9110 section 5.1) or a value with a line break is left out: it could forge further
+    headers.
+    """
+    return [
+        (header.name, header.value.decode("latin-1"))
+        for header in headers
+        if header.name.lower() not in _OWN_ANSWER and _TOKEN.fullmatch(header.name) and _VALUE.fullmatch(header.value)
     ]

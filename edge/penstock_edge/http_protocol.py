@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with what a public edge needs: a time limit for the request head, and no byte lost on upgrade."""
+"""uvicorn's HTTP protocol with what a public edge needs: limits for the request head, and no byte lost on upgrade."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
             name=deployment.name,
             deployment_id=deployment.id,
             environments=deployment.environments,
-            ready_replicas=self._plane.placement.ready_count(deployment.id),
+            ready_replicas=self._plane.placement.ready_count(deployment.id, self._plane.now()),
         )
 
     async def _deployment(self, context: grpc.aio.ServicerContext[Any, Any]) -> Deployment:
@@ -216,7 +216,7 @@ class _GrpcStream:
         """The runner has given a slot."""
         self._stream = stream
         self._replica_id = replica_id
-        self._plane.active_streams += 1
+        self._plane.stream_began()
         now = self._plane.now()
         record_start(self._deployment, now - self._started_at, self._plane.metrics)
         self._started_at = now
@@ -338,7 +338,7 @@ class _GrpcStream:
         assert stream is not None
         stream.close(code, close_code, discard=True)
         stream.sink = NO_SINK
-        self._plane.active_streams -= 1
+        self._plane.stream_over()
         self._plane.stream_ended(self._deployment.id, self._replica_id)
         record_end(
             StreamRecord(

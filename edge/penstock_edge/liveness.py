@@ -23,7 +23,7 @@ class Due(Enum):
 class Liveness:
     """Clocks of one connection. Set `heard` to True whenever anything is received, `message` on every message."""
 
-    __slots__ = ("_born", "_ping_due", "_pinged_at", "_settings", "heard", "message", "_last_message")
+    __slots__ = ("_born", "_last_message", "_ping_due", "_pinged_at", "_settings", "heard", "message")
 
     def __init__(self, settings: StreamSettings, now: float) -> None:
         self._settings = settings

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, TABLE, EndCode, end
-from penstock.trunk.stream import Closing, StreamSink, TrunkStream
+from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
+from penstock_edge.leftover import Leftover
 
 if TYPE_CHECKING:
     from penstock_edge.plane import DataPlane
@@ -39,6 +40,7 @@ class Opening:
     """
 
     __slots__ = (
+        "_is_in_line",
         "_is_over",
         "_owner",
         "_plane",
@@ -66,7 +68,8 @@ class Opening:
         self._stream: TrunkStream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.waiting_since: float | None = None
-        """When it began to wait in line; None while it does not."""
+        """When it joined the line for the first time; None before that. Tries that come to nothing do not change it."""
+        self._is_in_line = False
         self._is_over = False
 
     def start(self) -> None:
@@ -102,9 +105,7 @@ class Opening:
 
     def trunk_failed(self) -> None:
         """The trunk that it waited for could not be made."""
-        assert self._trunk is not None
-        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
-        self._try_next()
+        self._unreachable()
 
     def cancel(self) -> None:
         """The client has left. No further call of the owner."""
@@ -113,11 +114,11 @@ class Opening:
         self._finish()
         if self._stream is not None:
             assert self._trunk is not None
-            self._stream.sink = _Late(self._plane, self._trunk.replica_id)
+            self._stream.sink = Leftover(self._plane, self.deployment.id, self._trunk.replica_id)
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
         elif self._trunk is not None:
             self._trunk.openings.discard(self)
-            self._plane.placement.ended(self._trunk.replica_id, self._plane.now())
+            self._plane.stream_ended(self.deployment.id, self._trunk.replica_id)
 
     def _finish(self) -> None:
         self._is_over = True
@@ -133,7 +134,6 @@ class Opening:
 
     def _try_next(self) -> None:
         assert self._trunk is not None
-        self._plane.placement.ended(self._trunk.replica_id, self._plane.now())
         self._tried.add(self._trunk.replica_id)
         self._trunk.openings.discard(self)
         self._trunk = None
@@ -142,31 +142,45 @@ class Opening:
 
     def _no_answer(self) -> None:
         """The replica has not answered in time: its loop is blocked, or the way to it is."""
-        assert self._trunk is not None
         self._unanswered = True
-        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
         if self._stream is not None:
-            self._stream.sink = _Late(self._plane, None)
+            self._stream.sink = NO_SINK  # `_try_next` gives the place back
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
+        self._unreachable()
+
+    def _unreachable(self) -> None:
+        assert self._trunk is not None
+        placement, now = self._plane.placement, self._plane.now()
+        placement.refused(self._trunk.replica_id, now)
+        placement.unreachable(self._trunk.replica_id, now)
         self._try_next()
 
     def _wait(self) -> None:
         """Joins the line, at its end the first time; refused when it is full or the time is over."""
+        settings, now = self.deployment.settings, self._plane.now()
         if self.waiting_since is None:
-            settings = self.deployment.settings
             if settings.queue_timeout_s <= 0 or not self._plane.waiting.join(self):
                 self._refuse(self._refusal(EndCode.QUEUE_FULL if settings.queue_timeout_s > 0 else None))
                 return
-            self.waiting_since = self._plane.now()
-            self._set_timer(settings.queue_timeout_s, self._waited_too_long)
+            self.waiting_since = now
+        elif now >= self.waiting_since + settings.queue_timeout_s:
+            self._waited_too_long()
+            return
+        else:
+            self._plane.waiting.rejoin(self)
+        self._is_in_line = True
+        self._set_timer(self.waiting_since + settings.queue_timeout_s - now, self._waited_too_long)
+        self._plane.arm_retry()
 
     def _leave_line(self) -> None:
-        if self.waiting_since is not None:
-            self.waiting_since = None
+        if self._is_in_line:
+            self._is_in_line = False
             self._plane.waiting.leave(self)
 
     def wake(self) -> bool:
         """There may be a slot now. Returns whether a replica is being tried."""
+        if not self._is_in_line:
+            return True
         self._tried.clear()
         if self._plane.placement.choose(self.deployment.id, (), self._plane.now()) is None:
             return False
@@ -179,7 +193,7 @@ class Opening:
     def _refusal(self, code: EndCode | None) -> EndCode:
         if code is not None:
             return code
-        ready = self._plane.placement.ready_count(self.deployment.id)
+        ready = self._plane.placement.ready_count(self.deployment.id, self._plane.now())
         return EndCode.REPLICA_FULL if ready else EndCode.REPLICA_NOT_READY
 
     def _refuse(self, code: EndCode) -> None:
@@ -192,6 +206,7 @@ class Opening:
     def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
         """The runner has given it a slot."""
         assert self._stream is not None and self._trunk is not None
+        self._plane.placement.answered(self._trunk.replica_id)
         self._finish()
         self._stream.sink = self._owner.stream_opened(self._stream, accept, self._trunk.replica_id)
 
@@ -200,66 +215,34 @@ class Opening:
         assert self._trunk is not None
         placement, replica_id = self._plane.placement, self._trunk.replica_id
         code = end(reject.code).code
+        now = self._plane.now()
+        self._stream = None
         if code is EndCode.REPLICA_FULL:
-            placement.full(replica_id)
+            placement.refused(replica_id, now)
+            placement.full(replica_id, now)
         elif code in (EndCode.REPLICA_DRAINING, EndCode.REPLICA_NOT_READY):
-            placement.draining(replica_id)
+            placement.refused(replica_id, now)
+            placement.draining(replica_id, now)
         elif code is EndCode.NOT_FOUND:  # another runner has this address now
-            placement.unreachable(replica_id, self._plane.now())
+            placement.refused(replica_id, now)
+            placement.unreachable(replica_id, now)
         else:
-            placement.ended(replica_id, self._plane.now())
+            self._plane.stream_ended(self.deployment.id, replica_id)
             self._finish()
             self._owner.stream_refused(reject)
             return
-        self._stream = None
         self._try_next()
-        if code is EndCode.REPLICA_FULL:
-            placement.full(replica_id)  # `ended`, of the try, has cleared the mark
 
     def on_close(self, closing: Closing) -> None:
         """The trunk broke before the answer."""
-        assert self._trunk is not None
         self._stream = None
-        self._plane.placement.unreachable(self._trunk.replica_id, self._plane.now())
-        self._try_next()
+        self._unreachable()
 
     def on_segment(self, kind: int, data: bytes) -> None:
         """Never called: the endpoint lets no data through before the answer."""
 
     def on_writable(self) -> None:
         """Never called: nothing was sent."""
-
-
-class _Late:
-    """Sink of a stream that nobody waits for any more; gives its place back when it is over."""
-
-    __slots__ = ("_plane", "_replica_id")
-
-    def __init__(self, plane: DataPlane, replica_id: str | None) -> None:
-        self._plane = plane
-        self._replica_id = replica_id
-
-    def _ended(self) -> None:
-        if self._replica_id is not None:
-            self._plane.placement.ended(self._replica_id, self._plane.now())
-            self._replica_id = None
-
-    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
-        """The answer came too late; the close is on its way."""
-
-    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
-        """The answer came too late."""
-        self._ended()
-
-    def on_segment(self, kind: int, data: bytes) -> None:
-        """Dropped; its credit is not returned, the close is on its way."""
-
-    def on_close(self, closing: Closing) -> None:
-        """The runner is done with it."""
-        self._ended()
-
-    def on_writable(self) -> None:
-        """Nothing is to be sent."""
 
 
 def refusal_text(reject: trunk_pb2.RejectStream) -> str:

@@ -21,6 +21,9 @@ EJECTION_S_MAX = 30.0
 REPORT_LAG_S = 3.0
 """After this time a report counts every stream of this edge: a runner reports at least every 2 s."""
 
+REFUSAL_S = 3.0
+"""Time for which a refusal holds when no report comes: with the controller away, a replica must not stay left out."""
+
 
 @dataclass(slots=True)
 class Candidate:
@@ -37,17 +40,23 @@ class Candidate:
     """Streams opened minus streams ended through this edge since the report."""
     changed_at: float = 0.0
     """When local_delta last changed."""
-    is_marked_full: bool = False
-    """It has refused a stream since the report."""
-    is_marked_draining: bool = False
-    """It has said that it drains since the report."""
+    full_until: float = 0.0
+    """It has refused a stream since the report, for want of a slot."""
+    draining_until: float = 0.0
+    """It has said since the report that it admits no more."""
     ejected_until: float = 0.0
     ejection_s: float = 0.0
+    """Length of the last ejection; 0 after it has answered."""
 
     @property
     def active(self) -> int:
         """Streams that it probably holds."""
         return max(0, self.reported_active + self.local_delta)
+
+    @property
+    def left_out_until(self) -> float:
+        """When it may be tried, as far as refusals go."""
+        return max(self.full_until, self.draining_until, self.ejected_until)
 
 
 class Placement:
@@ -109,10 +118,8 @@ class Placement:
             candidate
             for candidate in self._by_deployment.get(deployment_id, ())
             if candidate.is_ready
-            and not candidate.is_marked_draining
-            and not candidate.is_marked_full
             and candidate.active < candidate.capacity
-            and candidate.ejected_until <= now
+            and candidate.left_out_until <= now
             and candidate.replica_id not in tried
         ]
         if not usable:
@@ -123,25 +130,37 @@ class Placement:
         ]
         return best[self._choose_index(len(best))] if len(best) > 1 else best[0]
 
-    def ready_count(self, deployment_id: str) -> int:
+    def ready_count(self, deployment_id: str, now: float) -> int:
         """Replicas of a deployment that admit streams."""
         return sum(
-            candidate.is_ready and not candidate.is_marked_draining
+            candidate.is_ready and candidate.draining_until <= now
             for candidate in self._by_deployment.get(deployment_id, ())
         )
 
-    def next_ejection_end(self, deployment_id: str, now: float) -> float | None:
+    def next_return(self, deployment_id: str, now: float) -> float | None:
         """When the first replica that is left out may be tried again; None when none is."""
-        ends = [c.ejected_until for c in self._by_deployment.get(deployment_id, ()) if c.ejected_until > now]
-        return min(ends, default=None)
+        ends = [c.left_out_until for c in self._by_deployment.get(deployment_id, ()) if c.is_ready]
+        return min((until for until in ends if until > now), default=None)
 
     def opened(self, replica_id: str, now: float) -> None:
-        """A stream was placed."""
+        """A stream is being tried."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
             candidate.local_delta += 1
             candidate.changed_at = now
+
+    def answered(self, replica_id: str) -> None:
+        """The replica has answered: the next ejection is a short one again."""
+        candidate = self._candidates.get(replica_id)
+        if candidate is not None:
             candidate.ejection_s = 0.0
+
+    def refused(self, replica_id: str, now: float) -> None:
+        """A try came to nothing: it holds no slot, and has freed none."""
+        candidate = self._candidates.get(replica_id)
+        if candidate is not None:
+            candidate.local_delta -= 1
+            candidate.changed_at = now
 
     def ended(self, replica_id: str, now: float) -> None:
         """A placed stream is over, and its slot free."""
@@ -149,23 +168,25 @@ class Placement:
         if candidate is not None:
             candidate.local_delta -= 1
             candidate.changed_at = now
-            candidate.is_marked_full = False
+            candidate.full_until = 0.0
 
-    def full(self, replica_id: str) -> None:
+    def full(self, replica_id: str, now: float) -> None:
         """The replica refused for want of a slot."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
-            candidate.is_marked_full = True
+            candidate.full_until = now + REFUSAL_S
+            candidate.ejection_s = 0.0
 
-    def draining(self, replica_id: str) -> None:
+    def draining(self, replica_id: str, now: float) -> None:
         """The replica said that it admits no more."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
-            candidate.is_marked_draining = True
+            candidate.draining_until = now + REFUSAL_S
+            candidate.ejection_s = 0.0
 
     def unreachable(self, replica_id: str, now: float) -> None:
-        """The replica could not be reached, or did not answer."""
+        """The replica could not be reached, or did not answer. Counts once, however many streams have met it."""
         candidate = self._candidates.get(replica_id)
-        if candidate is not None:
+        if candidate is not None and candidate.ejected_until <= now:
             candidate.ejection_s = min(EJECTION_S_MAX, max(EJECTION_S_MIN, candidate.ejection_s * 2))
             candidate.ejected_until = now + candidate.ejection_s

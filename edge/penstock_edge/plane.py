@@ -40,9 +40,13 @@ class DataPlane:
         """Connections with output since the last flush, each once."""
         self.is_draining = False
         self.active_streams = 0
+        """Streams that are open. Changed by `stream_began` and `stream_over` only."""
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
         self._stream_prefix = edge_id + "-"
         self._stream_count = 0
         self._retry_timer: asyncio.TimerHandle | None = None
+        self._retry_at: float | None = None
         self.stale_s: Callable[[], float] = lambda: 0.0
         """Time since the controller was heard last."""
         self._waiting_shown: set[str] = set()
@@ -82,6 +86,26 @@ class DataPlane:
                 self.trunks.get(candidate.replica_id, candidate.address)
         self.wake_waiting()
 
+    def stream_began(self) -> None:
+        """A client has its stream."""
+        self.active_streams += 1
+        self._is_idle.clear()
+
+    def stream_over(self) -> None:
+        """A client's stream is over; the model's handler may still run."""
+        self.active_streams -= 1
+        if self.active_streams == 0:
+            self._is_idle.set()
+
+    async def wait_idle(self, timeout_s: float) -> bool:
+        """Waits until no stream is open; returns False when the time is over first."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def stream_ended(self, deployment_id: str, replica_id: str) -> None:
         """A slot is free: whoever waits may try."""
         self.placement.ended(replica_id, self.now())
@@ -89,16 +113,26 @@ class DataPlane:
             self.loop.call_soon(self.wake_waiting, deployment_id)
 
     def wake_waiting(self, deployment_id: str | None = None) -> None:
-        """Lets waiting streams try; comes back by itself when the next replica may be tried again."""
+        """Lets waiting streams try."""
         self.waiting.wake(deployment_id)
+        self.arm_retry()
+
+    def arm_retry(self) -> None:
+        """Has waiting streams try when the next replica that is left out now may be tried again."""
+        now = self.now()
+        ends = [self.placement.next_return(key, now) for key in self.waiting.deployments()]
+        due = min((value for value in ends if value is not None), default=None)
+        if due == self._retry_at:
+            return
         if self._retry_timer is not None:
             self._retry_timer.cancel()
-            self._retry_timer = None
-        now = self.now()
-        ends = [self.placement.next_ejection_end(key, now) for key in self.waiting.demand()]
-        due = min((value for value in ends if value is not None), default=None)
-        if due is not None:
-            self._retry_timer = self.loop.call_later(max(0.01, due - now), self.wake_waiting)
+        # A timer of uvloop may fire up to a millisecond early.
+        self._retry_timer = self.loop.call_at(due + 0.001, self._retry) if due is not None else None
+        self._retry_at = due
+
+    def _retry(self) -> None:
+        self._retry_timer = self._retry_at = None
+        self.wake_waiting()
 
     def publish_gauges(self) -> None:
         """Sets the metrics that are read off rather than counted."""
@@ -109,7 +143,7 @@ class DataPlane:
         self.metrics.snapshot_age.set(self.stale_s())
 
     def _go_away(self, replica_id: str) -> None:
-        self.placement.draining(replica_id)
+        self.placement.draining(replica_id, self.now())
 
 
 def new_edge_id() -> str:

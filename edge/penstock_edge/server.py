@@ -34,9 +34,21 @@ BACKLOG = 4096
 CLOSE_SPREAD_S = 1.0
 """The closes at the end of a drain are spread over this time, so that clients do not all come back at once."""
 
+CLOSE_ANSWER_S = 1.0
+"""Time for clients to answer these closes before their connections are ended."""
+
 
 class _Uvicorn(uvicorn.Server):
     """uvicorn without its own signal handlers: the edge drains first."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.is_up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tells when it listens."""
+        await super().startup(sockets)
+        self.is_up.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -91,16 +103,12 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
         loop.add_signal_handler(number, stop)
 
     serving = loop.create_task(server.serve(sockets=[listener]), name="http server")
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.005)
-    if serving.done():
-        serving.result()
-        raise SystemExit(1)
-    log.info("edge_serving", edge=plane.edge_id, http=http_address, grpc=grpc_address or None)
-    if config.ready_file is not None:
-        _write_ready(Path(config.ready_file), http_address, grpc_address)
-    waiting = loop.create_task(stopping.wait())
-    await asyncio.wait({waiting, serving}, return_when=asyncio.FIRST_COMPLETED)
+    await _first(serving, server.is_up)
+    if not serving.done():
+        log.info("edge_serving", edge=plane.edge_id, http=http_address, grpc=grpc_address or None)
+        if config.ready_file is not None:
+            _write_ready(Path(config.ready_file), http_address, grpc_address)
+        await _first(serving, stopping)
     await _drain(plane, server, config.drain_timeout_s)
     if grpc_server is not None:
         await grpc_server.stop()
@@ -113,24 +121,30 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     log.info("edge_stopped", edge=plane.edge_id)
 
 
+async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
+    """Returns when the event is set, or the task is done."""
+    waiting = asyncio.get_running_loop().create_task(event.wait())
+    try:
+        await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+
+
 async def _drain(plane: DataPlane, server: uvicorn.Server, timeout_s: float) -> None:
     """Refuses new streams, waits for the open ones, and ends those that remain with 1012."""
     plane.is_draining = True
     log.info("edge_draining", streams=plane.active_streams, timeout_s=timeout_s)
-    deadline = plane.now() + timeout_s
-    while plane.active_streams and plane.now() < deadline:
-        await asyncio.sleep(0.05)
-    remaining = [c for c in list(server.server_state.connections) if isinstance(c, EdgeWebSocket)]
-    if remaining:
-        log.info("edge_closing_streams", streams=len(remaining))
-        pause = CLOSE_SPREAD_S / len(remaining)
-        for number, connection in enumerate(remaining):
-            connection.end(EndCode.EDGE_DRAINING)
-            if number % 16 == 15:
-                await asyncio.sleep(16 * pause)
-        limit = plane.now() + 1.0
-        while plane.active_streams and plane.now() < limit:
-            await asyncio.sleep(0.02)
+    if await plane.wait_idle(timeout_s):
+        return
+    connections: list[object] = list(server.server_state.connections)  # uvicorn's type names only its own protocols
+    remaining = [c for c in connections if isinstance(c, EdgeWebSocket)]
+    log.info("edge_closing_streams", streams=len(remaining))
+    pause = CLOSE_SPREAD_S / max(1, len(remaining))
+    for number, connection in enumerate(remaining):
+        connection.end(EndCode.EDGE_DRAINING)
+        if number % 16 == 15:
+            await asyncio.sleep(16 * pause)
+    await plane.wait_idle(CLOSE_ANSWER_S)
 
 
 def _write_ready(path: Path, http_address: str, grpc_address: str) -> None:

@@ -22,11 +22,18 @@ class WaitingLines:
 
     def join(self, opening: Opening) -> bool:
         """Takes the last place; returns False when the line is full."""
-        line = self._lines.setdefault(opening.deployment.id, {})
+        line = self._lines.get(opening.deployment.id, {})
         if len(line) >= opening.deployment.settings.queue_streams_max:
             return False
         line[opening] = None
+        self._lines[opening.deployment.id] = line
         return True
+
+    def rejoin(self, opening: Opening) -> None:
+        """Takes the place back that an opening left for a try which came to nothing, before all who came later."""
+        line = self._lines.get(opening.deployment.id, {})
+        line[opening] = None
+        self._lines[opening.deployment.id] = dict.fromkeys(sorted(line, key=_since))
 
     def leave(self, opening: Opening) -> None:
         """Gives a place up."""
@@ -47,9 +54,17 @@ class WaitingLines:
                 if not opening.wake():
                     break
 
+    def deployments(self) -> list[str]:
+        """Those for which anyone waits."""
+        return list(self._lines)
+
     def demand(self) -> dict[str, tuple[int, float]]:
         """Per deployment: how many wait, and since when the first of them does."""
         return {
-            deployment_id: (len(line), min(opening.waiting_since or 0.0 for opening in line))
-            for deployment_id, line in self._lines.items()
+            deployment_id: (len(line), min(map(_since, line))) for deployment_id, line in self._lines.items()
         }
+
+
+def _since(opening: Opening) -> float:
+    assert opening.waiting_since is not None
+    return opening.waiting_since

@@ -1,4 +1,4 @@
-"""Keeps the edge's session with the controller: snapshots down, demand up. Without a controller the last snapshot holds."""
+"""Keeps the session with the controller: snapshots down, demand up. Without a controller the last snapshot holds."""
 
 from __future__ import annotations
 

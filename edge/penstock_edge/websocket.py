@@ -10,31 +10,28 @@ Sans-I/O protocol does the handshake, control frames and closing; data frames ar
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from enum import Enum
-from http import HTTPStatus
 from typing import Any, cast
 
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from penstock.api.common.v1 import common_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reason, end, may_be_sent
 from penstock.trunk.batch import Kind
 from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
-from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
 from penstock_edge.compressed import CompressedReader, compressed_frame, deflate_extensions
+from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
 from penstock_edge.frames import FrameReader, Reader, frame_header
-from penstock_edge.headers import forwarded_headers
+from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
-from penstock_edge.opening import Opening, refusal_text
+from penstock_edge.opening import Opening
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
+from penstock_edge.upgrade import add_headers, open_stream_request, refusal_response, split_target
 
 CLOSE_TIMEOUT_S = 10.0
 """Time for the client to answer a close frame before the connection is dropped."""
@@ -205,8 +202,7 @@ class EdgeWebSocket(asyncio.Protocol):
             self._refuse(EndCode.BAD_UPGRADE, str(self._protocol.handshake_exc))
 
     def _upgrade(self, request: Request) -> None:
-        raw_path, _, query = request.path.encode("latin-1").partition(b"?")
-        route = self._plane.table.match(request.headers.get("Host", ""), raw_path)
+        route = self._plane.table.match(request.headers.get("Host", ""), split_target(request)[0])
         if route is not None and route.deployment.settings.compression:
             self._protocol.available_extensions = deflate_extensions()
         response = self._protocol.accept(request)
@@ -228,33 +224,9 @@ class EdgeWebSocket(asyncio.Protocol):
         self._response = response
         self._stream_id = self._plane.next_stream_id()
         self._opened_at = self._plane.now()
-        self._opening = Opening(
-            self._plane, route.deployment, self._open_request(request, raw_path, query, route.suffix), self
-        )
+        opening = open_stream_request(request, self._transport, route.deployment, self._stream_id, route.suffix)
+        self._opening = Opening(self._plane, route.deployment, opening, self)
         self._opening.start()
-
-    def _open_request(self, request: Request, raw_path: bytes, query: bytes, suffix: bytes) -> trunk_pb2.OpenStream:
-        assert self._deployment is not None
-        peer = self._transport.get_extra_info("peername")
-        client = (
-            common_pb2.ClientAddress(host=peer[0], port=peer[1]) if isinstance(peer, tuple) and len(peer) >= 2 else None
-        )
-        is_tls = self._transport.get_extra_info("ssl_object") is not None
-        offered = request.headers.get_all("Sec-WebSocket-Protocol")
-        return trunk_pb2.OpenStream(
-            stream_id=self._stream_id,
-            transport=trunk_pb2.TRANSPORT_WEBSOCKET,
-            path=raw_path.decode("latin-1"),
-            raw_path=raw_path,
-            query=query,
-            headers=forwarded_headers(request.headers.raw_items()),
-            subprotocols=[item.strip() for value in offered for item in value.split(",") if item.strip()],
-            client=client,
-            scheme="wss" if is_tls else "ws",
-            message_bytes_max=self._deployment.settings.message_bytes_max,
-            deployment_id=self._deployment.id,
-            path_suffix=suffix,
-        )
 
     def _keep_early(self, data: bytes) -> None:
         """Holds what comes before the upgrade is answered."""
@@ -272,15 +244,14 @@ class EdgeWebSocket(asyncio.Protocol):
         self._stream = stream
         self._replica_id = replica_id
         response, self._response = self._response, None
-        for header in accept.headers:
-            response.headers[header.name] = header.value.decode("latin-1")
+        add_headers(response.headers, accept.headers)
         if accept.subprotocol:
             response.headers["Sec-WebSocket-Protocol"] = accept.subprotocol
         self._protocol.send_response(response)
         self._write_protocol()
         now = plane.now()
         record_start(deployment, now - self._opened_at, plane.metrics)
-        plane.active_streams += 1
+        plane.stream_began()
         self._phase = Phase.OPEN
         self._opened_at = now
         limit = deployment.settings.message_bytes_max
@@ -301,41 +272,25 @@ class EdgeWebSocket(asyncio.Protocol):
         """There is no slot."""
         self._opening = None
         row = end(reject.code)
-        self._refuse(
+        self._answer_refusal(
             row.code,
-            refusal_text(reject),
-            status=reject.http_status or row.http_status,
-            retry_after=reject.retry_after_seconds,
-            extra=reject,
+            *refusal_response(
+                row.code,
+                reject.reason,
+                status=reject.http_status,
+                retry_after=reject.retry_after_seconds,
+                headers=reject.headers,
+                body=reject.body,
+            ),
         )
 
-    def _refuse(
-        self,
-        code: EndCode,
-        text: str = "",
-        *,
-        status: int = 0,
-        retry_after: int = 0,
-        extra: trunk_pb2.RejectStream | None = None,
-    ) -> None:
-        """Answers the upgrade with an HTTP status and a JSON body, and closes."""
-        row = TABLE[code]
-        status = status or row.http_status
-        body = json.dumps({"error": text or row.reason, "code": code, "retryable": row.retryable}) + "\n"
-        headers = Headers({"Content-Type": "application/json", "Connection": "close"})
-        payload = body.encode()
-        if extra is not None and extra.body:
-            payload = extra.body
-            del headers["Content-Type"]
-        for header in extra.headers if extra is not None else ():
-            headers[header.name] = header.value.decode("latin-1")
-        if retry_after:
-            headers["Retry-After"] = str(retry_after)
-        if status == 426:
-            headers["Upgrade"] = "websocket"
-        headers["Content-Length"] = str(len(payload))
+    def _refuse(self, code: EndCode, text: str = "", *, status: int = 0, retry_after: int = 0) -> None:
+        self._answer_refusal(code, *refusal_response(code, text, status=status, retry_after=retry_after))
+
+    def _answer_refusal(self, code: EndCode, status: int, answer: bytes) -> None:
+        """Answers the upgrade with an HTTP status, and closes."""
         record_refusal(self._deployment.name if self._deployment else "", code, status, self._plane.metrics)
-        self._transport.write(Response(status, _phrase(status), headers, payload).serialize())
+        self._transport.write(answer)
         self._phase = Phase.CLOSED
         self._transport.close()
 
@@ -513,11 +468,11 @@ class EdgeWebSocket(asyncio.Protocol):
         if stream is None or self._deployment is None:
             return
         if not stream.is_remote_closed:
-            stream.sink = _Leftover(self._plane, self._deployment.id, self._replica_id)
+            stream.sink = Leftover(self._plane, self._deployment.id, self._replica_id)
         else:
             stream.sink = NO_SINK
             self._plane.stream_ended(self._deployment.id, self._replica_id)
-        self._plane.active_streams -= 1
+        self._plane.stream_over()
         record_end(
             StreamRecord(
                 stream_id=self._stream_id,
@@ -575,37 +530,3 @@ class EdgeWebSocket(asyncio.Protocol):
             self.end(EndCode.STREAM_TOO_OLD)
         if self._phase is Phase.OPEN:
             self._arm()
-
-
-class _Leftover:
-    """Sink of a stream whose client is gone while the model's handler still runs; frees the place when it ends."""
-
-    __slots__ = ("_deployment_id", "_plane", "_replica_id")
-
-    def __init__(self, plane: DataPlane, deployment_id: str, replica_id: str) -> None:
-        self._plane = plane
-        self._deployment_id = deployment_id
-        self._replica_id = replica_id
-
-    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
-        """Never called."""
-
-    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
-        """Never called."""
-
-    def on_segment(self, kind: int, data: bytes) -> None:
-        """Dropped; no credit is returned, the model has been told."""
-
-    def on_close(self, closing: Closing) -> None:
-        """The handler has ended."""
-        self._plane.stream_ended(self._deployment_id, self._replica_id)
-
-    def on_writable(self) -> None:
-        """Nothing is to be sent."""
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Client Closed Request" if status == 499 else "Error"

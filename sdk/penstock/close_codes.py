@@ -1,8 +1,8 @@
 """The one table of how a stream can end, and how each peer learns of it.
 
 Every end has one row: its stable code, the gRPC status, the HTTP status that answers a WebSocket upgrade which was not
-yet accepted, the WebSocket close code, the reason text and whether the client may try again unchanged. docs/close_codes.md
-is generated from this table (`make docs`).
+yet accepted, the WebSocket close code, the reason text and whether the client may try again unchanged.
+docs/close_codes.md is generated from this table (`make docs`).
 """
 
 from __future__ import annotations

@@ -147,6 +147,9 @@ class LocalActuator:
     async def close(self) -> None:
         for watched in self._watched.values():
             self._unwatch(watched)
+            if watched.child is not None:
+                # It lives on, and is meant to: Popen warns about a child that is dropped without an exit status.
+                watched.child.returncode = 0
         self._watched.clear()
         await self._tasks.cancel()
 

@@ -32,7 +32,6 @@ from penstock.trunk.limits import (
 )
 from penstock.trunk.stream import Closing, TrunkStream
 
-
 _TEXT = int(Kind.TEXT)
 _LAST = int(Kind.LAST)
 """Integers, because looking up a member of an enum costs more than the rest of an item's checks."""
@@ -166,7 +165,7 @@ class Endpoint:
         return payload
 
     def _take_part(self) -> bytes:
-        """Encodes what fits a batch and leaves the rest. Control items come in any number: thousands of streams open at once."""
+        """Encodes what fits a batch and leaves the rest: when thousands of streams open at once, not all fit."""
         items = taken_bytes = 0
         while items < min(BATCH_ITEMS_MAX, len(self.batch_data)) and taken_bytes < BATCH_BYTES_MAX:
             taken_bytes += len(self.batch_data[items])
@@ -208,7 +207,7 @@ class Endpoint:
 
     def accept(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream) -> None:
         """Runner only: gives the stream its slot. Nothing happens when the client has left meanwhile."""
-        if not stream.is_local_closed and not stream.is_accepted:
+        if not stream.is_send_closed and not stream.is_accepted:
             stream.is_accepted = True
             self.put(stream.id, Kind.ACCEPT, accept.SerializeToString())
 

@@ -1,5 +1,7 @@
 """Bounds of the trunk protocol. Both peers must agree on the ones marked [wire]."""
 
+from __future__ import annotations
+
 PROTOCOL_VERSION = 1
 """[wire] Peers with different versions end the trunk."""
 
@@ -7,7 +9,10 @@ SEGMENT_BYTES_MAX = 256 * 1024
 """[wire] Largest segment. Larger ones delay the small messages of other streams, smaller ones cost more per byte."""
 
 BATCH_BYTES_MAX = 1024 * 1024
-"""Data in a batch after which no further item is added. At 128 KiB, 4 KiB messages pass at 0.65 of the rate; 4 MiB gains nothing."""
+"""Data in a batch after which no further item is added.
+
+At 128 KiB, messages of 4 KiB pass at 0.65 of the rate; 4 MiB gains nothing.
+"""
 
 BATCH_ITEMS_MAX = 512
 """[wire] Items in a batch."""

@@ -1,13 +1,15 @@
 """Protobuf wire form of the `data` field of a batch, for batches of large items.
 
-upb copies each item into an arena and then again, in a buffer that grows by doubling: 59 us to encode and 8 us to decode
-an item of 64 KiB. Joining the same bytes costs 5 and 3 us. Small items are cheaper in upb. Both forms are the same
-protobuf message; which one is used shows nowhere but in the time.
+upb copies each item into an arena and then again, in a buffer that grows by doubling: 59 us to encode and 8 us to
+decode an item of 64 KiB. Joining the same bytes costs 5 and 3 us. Small items are cheaper in upb. Both forms are the
+same protobuf message; which one is used shows nowhere but in the time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from penstock.trunk.limits import BATCH_ITEMS_MAX
 
 LARGE_ITEM_BYTES = 8 * 1024
 """Average size of items from which joining is cheaper than upb, by more than its overhead for each item."""
@@ -33,14 +35,16 @@ def join_data(data: Sequence[bytes], rest: bytes) -> bytes:
 
 
 def split_data(payload: bytes) -> tuple[list[bytes], bytes]:
-    """Takes the leading entries of field 1 off; returns them and the other fields, still encoded.
+    """Takes the leading entries of field 1 off; returns them and the rest, still encoded.
+
+    It stops behind the most that a batch may hold: a peer cannot keep it busy with millions of empty ones.
 
     Raises:
         MalformedError: a length does not fit.
     """
     data: list[bytes] = []
     position, end = 0, len(payload)
-    while position < end and payload[position] == DATA_TAG:
+    while position < end and payload[position] == DATA_TAG and len(data) <= BATCH_ITEMS_MAX:
         position += 1
         length = shift = 0
         while True:

@@ -270,19 +270,24 @@ def test_it_serves_on_when_its_controller_goes_and_attaches_to_the_next(
         assert runner.process.poll() is None
 
 
-def test_end_of_the_lifeline_ends_the_process_at_once(
+def test_end_of_the_lifeline_ends_the_process_and_its_children_at_once(
     write_truss: WriteTruss, start_runner: StartRunner, controller: FakeController
 ) -> None:
+    """The end of file on the pipe `gate` comes when the child, which holds its other end, is gone."""
+    load = "    def load(self):\n        subprocess.run(['sh', '-c', 'exec > gate; echo up; exec sleep 1000'])\n"
+    folder = write_truss(f"import subprocess\n{GOOD}{load}")
+    os.mkfifo(folder / "gate")
     read_end, write_end = os.pipe()
-    runner = start_runner(
-        write_truss(HANGS), "--lifeline-fd", str(read_end), controller=controller, pass_fds=(read_end,)
-    )
+    runner = start_runner(folder, "--lifeline-fd", str(read_end), controller=controller, pass_fds=(read_end,))
     os.close(read_end)
-    controller.wait_for(lambda: bool(controller.requests()))
 
-    os.close(write_end)
+    with (folder / "gate").open() as gate:
+        first = gate.readline()
+        os.close(write_end)
+        rest = gate.read()
 
-    assert runner.wait_exit(10) == 70
+    assert (first, rest) == ("up\n", "")
+    assert runner.wait_exit(10) == -signal.SIGKILL
 
 
 def test_threads_of_the_model_do_not_hold_the_process_up(

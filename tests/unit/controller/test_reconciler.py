@@ -4,6 +4,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
+from penstock_controller.errors import UnknownDeploymentError
+from penstock_controller.records import ReplicaState
+from penstock_controller.registry import RECOVERY_MIN_S
+from penstock_controller.sessions import RunnerSession
 from penstock_testing.controller_parts import (
     ControllerParts,
     FakeActuator,
@@ -13,11 +18,6 @@ from penstock_testing.controller_parts import (
     registration,
     report,
 )
-
-from penstock_controller.errors import UnknownDeploymentError
-from penstock_controller.records import ReplicaState
-from penstock_controller.registry import RECOVERY_MIN_S
-from penstock_controller.sessions import RunnerSession
 
 
 async def run_deployment(parts: ControllerParts, replicas: int) -> list[str]:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 import pytest
-from penstock_testing.controller_parts import FakeActuator, ManualClock, registration, report
 
 from penstock_controller.actuators.base import ReplicaSpec
 from penstock_controller.bell import Bell
@@ -12,6 +11,7 @@ from penstock_controller.records import ReplicaState
 from penstock_controller.registry import Registry
 from penstock_controller.sessions import RunnerSession, RunnerSessions
 from penstock_controller.stopping import CLOSE_MARGIN_S, Stopper
+from penstock_testing.controller_parts import FakeActuator, ManualClock, registration, report
 
 
 class Setup:

@@ -81,9 +81,9 @@ def test_decision_survives(tmp_path: Path) -> None:
 
 def test_failed_transaction_changes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "controller.db")
-    with pytest.raises(RuntimeError), store.transaction():
-        store.put_deployment(deployment())
-        raise RuntimeError
+    good_and_bad = (deployment(), deployment("echo-2", replicas=-1))
+    with pytest.raises(sqlite3.IntegrityError), store.transaction():
+        list(map(store.put_deployment, good_and_bad))
     assert store.deployments() == []
     store.close()
 

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from penstock_controller.actuators.base import ReplicaExit
+from penstock_controller.exits import describe, judge_exit
+from penstock_controller.records import ReplicaState
+from penstock_controller.registry import Registry, Replica
+from penstock_controller.restarts import ExitKind
+from penstock_testing.controller_parts import registration, report
+
+
+def replica(state: ReplicaState, message: str = "") -> Replica:
+    registry = Registry(epoch=1, now=0.0)
+    registry.attach(registration("r1", state=state), 1, 0.0)
+    registry.report("r1", 1, report(2, state, message=message), 0.0)
+    return registry.replicas()[0]
+
+
+def test_reported_failure_is_a_load_failure_with_its_message() -> None:
+    judged = judge_exit(replica(ReplicaState.FAILED, "no weights"), ReplicaExit("r1", None, "log"))
+
+    assert judged == (ExitKind.LOAD_FAILURE, "no weights")
+
+
+def test_status_one_before_ready_is_a_load_failure_with_the_end_of_the_log() -> None:
+    kind, message = judge_exit(replica(ReplicaState.STARTING), ReplicaExit("r1", 1, "last words"))
+
+    assert kind is ExitKind.LOAD_FAILURE
+    assert "status 1" in message
+    assert "last words" in message
+
+
+def test_status_one_of_a_replica_that_was_ready_is_a_crash() -> None:
+    judged = judge_exit(replica(ReplicaState.READY), ReplicaExit("r1", 1, "log"))
+
+    assert judged == (ExitKind.CRASH, "the process ended with status 1")
+
+
+def test_replica_that_never_attached_shows_the_end_of_its_log() -> None:
+    kind, message = judge_exit(None, ReplicaExit("r1", 2, "usage: runner"))
+
+    assert kind is ExitKind.LOAD_FAILURE
+    assert "usage: runner" in message
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (None, "the process has ended"),
+        (0, "the process ended with status 0"),
+        (-9, "the process was ended by SIGKILL"),
+        (-64, "the process was ended by SIGRTMAX"),
+        (-99, "the process was ended by signal 99"),
+    ],
+)
+def test_end_is_told_in_words(status: int | None, text: str) -> None:
+    assert describe(ReplicaExit("r1", status)) == text

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from penstock.api.control.v1 import admin_pb2, control_pb2
+from penstock_controller.fleet import Fleet
+from penstock_controller.records import Demand, Deployment, EdgeReport, ReplicaState, ScaleDecision, Subscription
+from penstock_controller.registry import Registry
+from penstock_controller.restarts import ExitKind
+from penstock_controller.status_view import StatusInputs, build_status
+from penstock_testing.controller_parts import FACTS, WALL, deployment, registration, report
+
+
+class World:
+    def __init__(self, wanted: Deployment, replicas: int) -> None:
+        self.registry = Registry(epoch=2, now=0.0)
+        self.fleet = Fleet()
+        self.wanted = wanted
+        self.fleet.resize(wanted.deployment_id, replicas, ())
+        for place in self.fleet.due(wanted.deployment_id, 0.0):
+            name = f"r{place.index}"
+            self.fleet.occupy(place, name, 0.0)
+            self.registry.started(name, wanted.deployment_id, pid=10 + place.index, started_wall=WALL, now=0.0)
+
+    def ready(self, index: int, *, active: int = 0) -> None:
+        self.registry.attach(registration(f"r{index}", pid=10 + index, active=active), index, 0.0)
+
+    def exit(self, index: int, kind: ExitKind, message: str) -> None:
+        self.registry.process_gone(f"r{index}")
+        self.fleet.exited(f"r{index}", kind, message, 1.0)
+
+    def status(self) -> admin_pb2.GetStatusResponse:
+        inputs = StatusInputs(
+            facts=FACTS,
+            registry=self.registry,
+            fleet=self.fleet,
+            deployments=[self.wanted],
+            targets={self.wanted.deployment_id: 3},
+            decisions={self.wanted.deployment_id: ScaleDecision("fixed", "why", WALL, 0, 3)},
+            log_path=lambda replica_id: f"/logs/{replica_id}.log",
+        )
+        return build_status(inputs, now=1.0, now_wall=WALL + 1.0)
+
+
+def test_deployment_counts_its_replicas_by_state_and_the_streams_of_all() -> None:
+    world = World(deployment(replicas=4), 4)
+    world.ready(0, active=2)
+    world.ready(1)
+    world.registry.order_drain("r1")
+    world.exit(3, ExitKind.LOAD_FAILURE, "no weights")
+
+    (shown,) = world.status().deployments
+
+    counts = (shown.ready_replicas, shown.starting_replicas, shown.draining_replicas, shown.failed_replicas)
+    assert counts == (1, 1, 1, 1)
+    assert (shown.active_streams, shown.stream_capacity) == (2, 8)
+    assert (shown.target_replicas, shown.min_replicas, shown.max_replicas) == (3, 4, 4)
+    assert shown.message == "no weights"
+    assert (shown.last_decision.rule, shown.last_decision.to_replicas) == ("fixed", 3)
+
+
+def test_failed_place_shows_its_last_replica_and_when_the_next_starts() -> None:
+    world = World(deployment(), 1)
+    world.exit(0, ExitKind.LOAD_FAILURE, "no weights")
+
+    (replica,) = world.status().replicas
+
+    assert (replica.replica_id, replica.state, replica.message) == (
+        "r0",
+        control_pb2.REPLICA_STATE_FAILED,
+        "no weights",
+    )
+    assert replica.next_start_at.ToNanoseconds() == int((WALL + 1.5) * 1e9)
+    assert replica.log_path == "/logs/r0.log"
+
+
+def test_place_after_a_crash_shows_its_replica_as_lost() -> None:
+    world = World(deployment(), 1)
+    world.exit(0, ExitKind.CRASH, "ended by SIGKILL")
+
+    (replica,) = world.status().replicas
+
+    assert replica.state == control_pb2.REPLICA_STATE_LOST
+
+
+def test_replica_shows_what_it_reported() -> None:
+    world = World(deployment(), 1)
+    world.ready(0)
+    world.registry.report("r0", 0, report(2, ReplicaState.READY, active=3, message="warm"), 0.4)
+
+    (replica,) = world.status().replicas
+
+    assert (replica.active_streams, replica.message, replica.pid, replica.restarts) == (3, "warm", 10, 0)
+    assert replica.status_age.nanos == 600_000_000
+    assert not replica.HasField("event_loop_lag")
+
+
+def test_conditions_of_a_deployment_are_said() -> None:
+    assert "removed" in World(deployment(retired=True), 0).status().deployments[0].message
+    assert "stopped" in World(deployment(stopped=True), 0).status().deployments[0].message
+
+
+def test_edge_shows_its_snapshot_and_demand() -> None:
+    world = World(deployment(), 1)
+    world.registry.edge_connected(Subscription("e1", 7, "127.0.0.1:80", "", "0.1.0", WALL), 1, 0.0)
+    world.registry.edge_reported("e1", 1, EdgeReport(5, {"echo-1": Demand(2)}, 2, 9, draining=True), 0.5)
+
+    status = world.status()
+
+    (edge,) = status.edges
+    assert (edge.active_streams, edge.waiting_streams, edge.snapshot_epoch, edge.snapshot_version) == (5, 2, 2, 9)
+    assert edge.draining
+    assert status.deployments[0].waiting_streams == 2
+
+
+def test_controller_shows_itself() -> None:
+    shown = World(deployment(), 0).status().controller
+
+    assert (shown.controller_id, shown.epoch, shown.recovering, shown.actuator) == ("c0ffee00", 2, False, "fake")
