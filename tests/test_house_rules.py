@@ -22,8 +22,23 @@ LINES_UNLISTED_MAX = 500
 LONG_FILES: dict[str, str] = {}
 """Python files of more than 500 lines, with the reason why they are still one noun."""
 
-WITHOUT_TWIN: dict[str, str] = {}
-"""Modules without a unit test of their own name, with the place where they are tested instead."""
+WITHOUT_TWIN: dict[str, str] = {
+    "edge/penstock_edge/http_app.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
+    "edge/penstock_edge/http_protocol.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
+    "edge/penstock_edge/inference.py": "tests/integration/client/test_client_on_a_real_edge.py streams over gRPC",
+    "edge/penstock_edge/server.py": "tests/integration/up/test_up_for_real.py starts, drains and ends real edges",
+    "edge/penstock_edge/watch.py": "tests/integration/up/test_up_for_real.py has real edges follow a controller",
+    "edge/penstock_edge/websocket.py": "tests/integration/adversarial/ sends every kind of frame to a real edge",
+    "runner/penstock_runner/server.py": "tests/integration/runner/test_runner_life.py starts and drains real runners",
+}
+"""Modules without a unit test of their own name: shells, with the test that runs them for real."""
+
+TWIN_FOLDERS = {
+    "sdk": ("tests/unit/", "tests/unit/sdk/", "tests/unit/trunk/", "tests/unit/truss/"),
+    "edge": ("tests/unit/edge/",),
+    "runner": ("tests/unit/runner/",),
+    "controller": ("tests/unit/controller/",),
+}
 
 TASK_HOLDERS: dict[str, str] = {
     "controller/penstock_controller/tasks.py": "the set of a component, which cancels and awaits them at its stop",
@@ -92,18 +107,22 @@ def is_trivial(name: str) -> bool:
 
 
 def twins(name: str) -> set[str]:
-    """Names that the unit test of a module may have."""
+    """Paths that the unit test of a module may have. Names of test modules are unique, so some carry a prefix."""
     path = PurePosixPath(name)
+    component = path.parts[0]
     stem = path.parent.name if path.name == "__init__.py" else path.stem
-    return {f"test_{stem}.py", f"test_{path.parent.name}_{stem}.py"}
+    prefixes = {"", f"{path.parent.name}_", f"{component}_"}
+    return {f"{folder}test_{prefix}{stem}.py" for folder in TWIN_FOLDERS[component] for prefix in prefixes}
 
 
 def test_every_module_has_a_unit_test_of_its_name() -> None:
-    tests = {PurePosixPath(name).name for name in python_files("tests/unit/")}
+    tests = set(python_files("tests/unit/"))
 
     missing = {name for name in python_files(*PACKAGES) if not is_trivial(name) and not twins(name) & tests}
 
     assert_listed(missing, WITHOUT_TWIN, "add tests/unit/<component>/test_<module>.py, or say here what tests it")
+    for name, reason in WITHOUT_TWIN.items():
+        assert (ROOT / reason.split()[0]).exists(), f"{name}: begin with the path of the test"
 
 
 def test_names_of_test_modules_are_unique() -> None:

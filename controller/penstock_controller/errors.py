@@ -32,9 +32,3 @@ class TooManySessionsError(ControllerError):
     """A limit on connected runners or edges is reached."""
 
     reason = "TOO_MANY_SESSIONS"
-
-
-class StateInUseError(ControllerError):
-    """Another controller has the state folder."""
-
-    reason = "STATE_IN_USE"

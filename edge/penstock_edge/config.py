@@ -6,6 +6,8 @@ import argparse
 import re
 from dataclasses import dataclass
 
+from penstock.logs import LOG_FORMATS, LOG_LEVELS, LogFormat
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeConfig:
@@ -23,7 +25,7 @@ class EdgeConfig:
     drain_timeout_s: float
     lifeline_fd: int | None
     ready_file: str | None
-    log_format: str
+    log_format: LogFormat
     log_level: str
     is_worker: bool
     """This process is one of several that share the address, started by another edge process."""
@@ -45,8 +47,9 @@ def _grpc_address(text: str) -> str:
 
 def _static(text: str) -> tuple[str, str]:
     name, equals, address = text.partition("=")
-    if not equals or not name or ":" not in address:
+    if not equals or not name:
         raise argparse.ArgumentTypeError(f"expected NAME=HOST:PORT, got {text!r}")
+    parse_address(address)
     return name, address
 
 
@@ -111,10 +114,10 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
     )
     parser.add_argument("--ready-file", metavar="FILE", help="write addresses and pid as JSON here when serving")
     parser.add_argument("--lifeline-fd", type=int, metavar="FD", help="end at once when this pipe ends")
-    parser.add_argument("--log-format", choices=("json", "text"), default="json", help="form of logs (default json)")
+    parser.add_argument("--log-format", choices=LOG_FORMATS, default="json", help="form of logs (default json)")
     parser.add_argument(
         "--log-level",
-        choices=("debug", "info", "warning", "error"),
+        choices=LOG_LEVELS,
         default="info",
         help="least level that is logged (default info)",
     )

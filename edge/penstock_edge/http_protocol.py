@@ -60,7 +60,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     def _hand_over(self, rest: bytes) -> None:
         """Makes the WebSocket protocol, and gives it the socket and everything that was read."""
         self.connections.discard(self)
-        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/1.1\r\n"]
+        version = self.parser.get_http_version().encode()
+        head = [self.scope["method"].encode(), b" ", self.url, b" HTTP/", version, b"\r\n"]
         for name, value in self.scope["headers"]:
             head += [name, b": ", value, b"\r\n"]
         head.append(b"\r\n")

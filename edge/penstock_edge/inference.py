@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2
-from google.rpc import status_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
@@ -82,19 +83,35 @@ class InferenceServer:
 
 
 async def _fail(
-    context: grpc.aio.ServicerContext[Any, Any], code: EndCode, text: str, close_code: int, deployment_id: str
+    context: grpc.aio.ServicerContext[Any, Any],
+    code: EndCode,
+    text: str,
+    close_code: int,
+    deployment_id: str,
+    retry_after: int = 0,
 ) -> NoReturn:
-    """Ends a call with the status that belongs to `code`, and the machine-readable cause."""
+    """Ends a call with the status that belongs to `code`, and the machine-readable cause.
+
+    Args:
+        retry_after: seconds, told as google.rpc.RetryInfo and as the trailer `retry-after`; 0 tells nothing.
+    """
     row = TABLE[code]
-    detail = any_pb2.Any()
-    detail.Pack(
+    details = [any_pb2.Any()]
+    details[0].Pack(
         common_pb2.ErrorDetail(code=code, close_code=close_code, retryable=row.retryable, deployment_id=deployment_id)
     )
+    if retry_after:
+        details.append(any_pb2.Any())
+        details[1].Pack(error_details_pb2.RetryInfo(retry_delay=Duration(seconds=retry_after)))
     grpc_code: grpc.StatusCode = grpc.StatusCode[row.grpc_status]
     if grpc_code is grpc.StatusCode.OK:  # the model closed with a code of its own, which is no success here
         grpc_code = grpc.StatusCode.ABORTED
-    status = status_pb2.Status(code=grpc_code.value[0], message=text or row.reason, details=[detail])
-    await context.abort_with_status(rpc_status.to_status(status))
+    status = status_pb2.Status(code=grpc_code.value[0], message=text or row.reason, details=details)
+    answer = rpc_status.to_status(status)
+    if retry_after:
+        trailers = (*answer.trailing_metadata, ("retry-after", str(retry_after)))
+        answer = answer._replace(trailing_metadata=trailers)  # type: ignore[attr-defined]  # it is a named tuple
+    await context.abort_with_status(answer)
     raise AssertionError("abort returned")
 
 
@@ -176,8 +193,16 @@ class _GrpcStream:
             if self._refusal is not None:
                 row = end(self._refusal.code)
                 record_refusal(self._deployment.name, row.code, row.http_status, self._plane.metrics)
-                await _fail(self._context, row.code, refusal_text(self._refusal), row.close_code, self._deployment.id)
-            await self._context.send_initial_metadata(())
+                await _fail(
+                    self._context,
+                    row.code,
+                    refusal_text(self._refusal),
+                    row.close_code,
+                    self._deployment.id,
+                    self._refusal.retry_after_seconds,
+                )
+            # With no entry at all, a call that fails at once could not be told from one that was never accepted.
+            await self._context.send_initial_metadata((("penstock-stream-id", self._stream_id),))
             reading = self._plane.loop.create_task(self._read(), name=f"grpc reader {self._stream_id}")
             closing = await self._write()
             end_code, close_code = closing.code, closing.close_code

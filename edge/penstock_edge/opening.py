@@ -144,7 +144,7 @@ class Opening:
         """The replica has not answered in time: its loop is blocked, or the way to it is."""
         self._unanswered = True
         if self._stream is not None:
-            self._stream.sink = NO_SINK  # `_try_next` gives the place back
+            self._stream.sink = NO_SINK  # `_unreachable` gives the place back
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
         self._unreachable()
 

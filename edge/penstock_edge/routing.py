@@ -103,6 +103,8 @@ class RoutingTable:
             host: value of the Host header, port included or not.
             raw_path: path as the client sent it, percent-encoded, without the query.
         """
+        if not raw_path.startswith(b"/"):
+            return None
         segments = raw_path.split(b"/")
         if len(segments) >= 4 and segments[0] == b"" and segments[1] in (b"model", b"chain"):
             return self._match_named(segments[1] == b"chain", unquote(segments[2].decode("latin-1")), segments[3:])
@@ -120,7 +122,8 @@ class RoutingTable:
         return None
 
     def _match_host(self, host: str, segments: list[bytes]) -> Route | None:
-        kind, dash, name = host.partition(".")[0].partition("-")
+        # Names of hosts have no case, and clients send them in lower case mostly.
+        kind, dash, name = host.partition(".")[0].lower().partition("-")
         if not dash or kind not in ("model", "chain"):
             return None
         is_chain = kind == "chain"

@@ -81,7 +81,12 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     http_address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     grpc_server = InferenceServer(plane) if config.grpc_listen is not None else None
-    grpc_address = await grpc_server.start(config.grpc_listen or "", config.workers) if grpc_server is not None else ""
+    grpc_address = ""
+    if grpc_server is not None and config.grpc_listen is not None:
+        try:
+            grpc_address = await grpc_server.start(config.grpc_listen, config.workers)
+        except OSError as error:
+            raise SystemExit(f"edge: {error} (choose another with --grpc-listen)") from None
 
     watching: asyncio.Task[None] | None = None
     if config.controller is not None:

@@ -89,6 +89,8 @@ class Trunk:
             )
             self._endpoint = endpoint
             writing = loop.create_task(writer.run(call, endpoint), name=f"trunk writer {self.replica_id}")
+            # Without its writer a trunk would hang in silence; the end of the call is what everybody is told of.
+            writing.add_done_callback(lambda _: call.cancel())
             dial_timer = loop.call_later(DIAL_TIMEOUT_S, self._dialled_too_long, call)
             detail = await read_all(call, endpoint, self._pool.after_batch)
         except grpc.aio.AioRpcError as error:

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
@@ -36,7 +37,7 @@ def open_stream_request(
     return trunk_pb2.OpenStream(
         stream_id=stream_id,
         transport=trunk_pb2.TRANSPORT_WEBSOCKET,
-        path=raw_path.decode("latin-1"),
+        path=unquote(raw_path.decode("latin-1")),
         raw_path=raw_path,
         query=query,
         headers=forwarded_headers(request.headers.raw_items()),
@@ -61,42 +62,37 @@ def refusal_response(
     *,
     status: int = 0,
     retry_after: int = 0,
-    headers: Iterable[common_pb2.Header] = (),
+    headers: Iterable[tuple[str, str]] = (),
     body: bytes = b"",
+    is_head: bool = False,
 ) -> tuple[int, bytes]:
     """Returns the status and the whole HTTP answer.
 
     Args:
         text: for the client; empty for the text that belongs to `code`.
-        status: 0 for the status that belongs to `code`.
+        status: 0 for the status that belongs to `code`; so is one that is no refusal (400 to 599).
         retry_after: seconds; 0 leaves the header out.
-        headers: further headers.
+        headers: further headers, checked before (`headers.answer_headers`).
         body: instead of the JSON body with `error`, `code` and `retryable`.
+        is_head: the request's method is HEAD, whose answer has no body.
     """
     row = TABLE[code]
-    status = status or row.http_status
+    status = status if 400 <= status <= 599 else row.http_status
     answer = Headers({"Connection": "close"})
     if not body:
         answer["Content-Type"] = "application/json"
         body = (json.dumps({"error": text or row.reason, "code": code, "retryable": row.retryable}) + "\n").encode()
-    add_headers(answer, headers)
+    answer.update(list(headers))
     if retry_after:
         answer["Retry-After"] = str(retry_after)
     if status == HTTPStatus.UPGRADE_REQUIRED:
         answer["Upgrade"] = "websocket"
+    if code is EndCode.BAD_UPGRADE:
+        answer["Sec-WebSocket-Version"] = "13"  # RFC 6455 section 4.2.2
+    if is_head:
+        body = b""
     answer["Content-Length"] = str(len(body))
     return status, Response(status, _phrase(status), answer, body).serialize()
-
-
-def add_headers(answer: Headers, headers: Iterable[common_pb2.Header]) -> None:
-    """Adds a runner's headers to an answer, without line breaks, with which one header could pass for several."""
-    for header in headers:
-        value = header.value.decode("latin-1")
-        answer[_one_line(header.name)] = _one_line(value)
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", "").replace("\n", "")
 
 
 def _phrase(status: int) -> str:

@@ -64,6 +64,10 @@ class ControllerSession:
                 detail = "controller ended the session"
             except grpc.aio.AioRpcError as error:
                 detail = error.code().name
+            except Exception:
+                # A snapshot that cannot be applied must not end the session for good, and with it all routing.
+                log.exception("controller_session_failed")
+                detail = "internal error"
             if self._plane.now() - started > 5:
                 retry_s = RETRY_S_MIN
             log.warning("controller_lost", detail=detail, retry_s=round(retry_s, 2))

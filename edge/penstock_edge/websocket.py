@@ -26,12 +26,13 @@ from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
 from penstock_edge.compressed import CompressedReader, compressed_frame, deflate_extensions
 from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
 from penstock_edge.frames import FrameReader, Reader, frame_header
+from penstock_edge.headers import answer_headers
 from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
 from penstock_edge.opening import Opening
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
-from penstock_edge.upgrade import add_headers, open_stream_request, refusal_response, split_target
+from penstock_edge.upgrade import open_stream_request, refusal_response, split_target
 
 CLOSE_TIMEOUT_S = 10.0
 """Time for the client to answer a close frame before the connection is dropped."""
@@ -93,6 +94,7 @@ class EdgeWebSocket(asyncio.Protocol):
         "_server_state",
         "_stream",
         "_stream_id",
+        "_subprotocols",
         "_timer",
         "_transport",
     )
@@ -109,6 +111,7 @@ class EdgeWebSocket(asyncio.Protocol):
         self._deployment: Deployment | None = None
         self._stream: TrunkStream | None = None
         self._stream_id = ""
+        self._subprotocols: tuple[str, ...] = ()
         self._replica_id = ""
         self._reader: Reader = cast(Reader, None)
         self._liveness: Liveness = cast(Liveness, None)
@@ -182,6 +185,8 @@ class EdgeWebSocket(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._is_write_paused = False
+        if self._stream is None or not self._stream.is_blocked:
+            self._resume_reading()
         if self._hold_segments and self._stream is not None:
             self._stream.consumed(self._hold_bytes, self._hold_segments)
         self._hold_bytes = self._hold_segments = 0
@@ -202,12 +207,26 @@ class EdgeWebSocket(asyncio.Protocol):
             self._refuse(EndCode.BAD_UPGRADE, str(self._protocol.handshake_exc))
 
     def _upgrade(self, request: Request) -> None:
-        route = self._plane.table.match(request.headers.get("Host", ""), split_target(request)[0])
+        hosts = request.headers.get_all("Host")
+        if len(hosts) > 1:
+            self._refuse(EndCode.BAD_UPGRADE, "The request has more than one Host header.")
+            return
+        route = self._plane.table.match(hosts[0] if hosts else "", split_target(request)[0])
         if route is not None and route.deployment.settings.compression:
             self._protocol.available_extensions = deflate_extensions()
         response = self._protocol.accept(request)
         if response.status_code != 101:
-            self._refuse(EndCode.BAD_UPGRADE, response.body.decode().strip(), status=response.status_code)
+            answer = refusal_response(
+                EndCode.BAD_UPGRADE,
+                response.body.decode().strip(),
+                status=response.status_code,
+                headers=[("Allow", value) for value in response.headers.get_all("Allow")],
+                is_head=request.method == "HEAD",
+            )
+            self._answer_refusal(EndCode.BAD_UPGRADE, *answer)
+            return
+        if route is None and self._plane.snapshot_version == 0:
+            self._refuse(EndCode.REPLICA_NOT_READY, "Edge has not heard from its controller yet.", retry_after=1)
             return
         if route is None:
             hint = f"{TABLE[EndCode.NOT_FOUND].reason} WebSocket models are at /model/NAME/websocket."
@@ -225,6 +244,7 @@ class EdgeWebSocket(asyncio.Protocol):
         self._stream_id = self._plane.next_stream_id()
         self._opened_at = self._plane.now()
         opening = open_stream_request(request, self._transport, route.deployment, self._stream_id, route.suffix)
+        self._subprotocols = tuple(opening.subprotocols)
         self._opening = Opening(self._plane, route.deployment, opening, self)
         self._opening.start()
 
@@ -244,8 +264,8 @@ class EdgeWebSocket(asyncio.Protocol):
         self._stream = stream
         self._replica_id = replica_id
         response, self._response = self._response, None
-        add_headers(response.headers, accept.headers)
-        if accept.subprotocol:
+        response.headers.update(answer_headers(accept.headers))
+        if accept.subprotocol in self._subprotocols:
             response.headers["Sec-WebSocket-Protocol"] = accept.subprotocol
         self._protocol.send_response(response)
         self._write_protocol()
@@ -279,7 +299,7 @@ class EdgeWebSocket(asyncio.Protocol):
                 reject.reason,
                 status=reject.http_status,
                 retry_after=reject.retry_after_seconds,
-                headers=reject.headers,
+                headers=answer_headers(reject.headers),
                 body=reject.body,
             ),
         )
@@ -308,7 +328,7 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def on_writable(self) -> None:
         """What was queued for the model is on its way."""
-        if self._phase is Phase.OPEN:
+        if self._phase is Phase.OPEN and not self._is_write_paused:
             self._resume_reading()
 
     def on_control_frame(self, data: bytes) -> None:
@@ -320,7 +340,8 @@ class EdgeWebSocket(asyncio.Protocol):
                 self.on_control_event(event)
         if protocol.parser_exc is not None:
             self._reader.is_stopped = True
-            self.on_bad_data(EndCode.PROTOCOL_ERROR, "")
+            is_text = protocol.close_sent is not None and protocol.close_sent.code == TABLE[EndCode.BAD_UTF8].close_code
+            self.on_bad_data(EndCode.BAD_UTF8 if is_text else EndCode.PROTOCOL_ERROR, "")
         self.on_control_end()
 
     def on_control_event(self, frame: Frame) -> None:
@@ -331,6 +352,8 @@ class EdgeWebSocket(asyncio.Protocol):
     def on_control_end(self) -> None:
         """The library may have something to send in answer."""
         self._write_protocol()
+        if self._is_write_paused:
+            self._pause_reading()  # else pongs to a client that reads nothing would pile up without end
 
     def _client_closed(self) -> None:
         """The client's close frame: the library has prepared the answer, if one is due."""

@@ -46,6 +46,7 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
     if grpc_listen is not None:
         grpc_listen, held_grpc = _hold(grpc_listen)
         held.append(held_grpc)
+    places = [_Place() for _ in range(config.workers)]
     signals = 0
 
     def on_signal(number: int, frame: FrameType | None) -> None:
@@ -59,7 +60,6 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
     signal.signal(signal.SIGINT, on_signal)
     if config.lifeline_fd is not None:
         watch_lifeline(config.lifeline_fd)
-    places = [_Place() for _ in range(config.workers)]
     with tempfile.TemporaryDirectory(prefix="penstock-metrics-") as metrics:
         environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": metrics}
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -90,8 +90,9 @@ def _keep(
         place.due_at = now + place.back_off_s
         place.back_off_s = min(RESTART_S_MAX, place.back_off_s * 2)
     if place.process is None and not is_stopping and now >= place.due_at:
+        # In a group of its own: Ctrl-C on a terminal reaches this process only, and a worker gets one signal, not two.
         place.process = subprocess.Popen(
-            command, env=environment, pass_fds=(lifeline_fd,) if lifeline_fd is not None else ()
+            command, env=environment, pass_fds=(lifeline_fd,) if lifeline_fd is not None else (), process_group=0
         )
         place.started_at = now
 

@@ -1,8 +1,9 @@
 """Runs the model's handler for each stream, and turns every way in which it ends into one close.
 
 When a client leaves, its handler is told at once: the next `receive` returns a disconnect, the next `send` raises. A
-handler that takes no notice within `disconnect_grace_s` (because it waits for something else) is cancelled; one that was
-told may clean up for `cleanup_grace_s`. Messages that came before the disconnect are still handed out.
+handler that takes no notice within `disconnect_grace_s` (because it waits for something else) is cancelled; one that
+was told may clean up for `cleanup_grace_s`. Messages that came before the disconnect are still handed out. A handler
+that goes on for `cleanup_grace_s` after it was cancelled loses its slot.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class Sessions:
         session.start()
 
     def ended(self, session: Session) -> None:
-        """Gives the slot back; called once by every session."""
+        """Gives the slot back; only the first call of a session counts."""
+        if session not in self._sessions:
+            return
         self._sessions.discard(session)
         self._slots.release()
         self._on_change()
@@ -139,21 +142,18 @@ class Session:
                 await self._model.websocket(websocket)
         except WebSocketDisconnect:
             log.info("client_disconnected", stream_id=stream_id, message="Client terminated websocket connection")
-        except asyncio.CancelledError:
-            if not self._was_cut:
+        except asyncio.CancelledError as error:
+            if self._was_cut:
+                log.info("handler_cancelled", stream_id=stream_id)
+            elif self._task is not None and self._task.cancelling():
                 raise
-            log.info("handler_cancelled", stream_id=stream_id)
+            else:  # nobody has cancelled the handler: it has awaited something that was cancelled
+                code = self._failed(stream_id, error)
         except MessageTooBigError as error:
             log.error("message_too_big", stream_id=stream_id, detail=str(error))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             # SystemExit and KeyboardInterrupt of user code would end the loop, and with it every other stream.
-            code = EndCode.MODEL_ERROR
-            log.error(
-                "handler_failed",
-                stream_id=stream_id,
-                message=TABLE[code].reason,
-                traceback=format_user_traceback(error, self._model.model_file),
-            )
+            code = self._failed(stream_id, error)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
@@ -162,6 +162,16 @@ class Session:
             stream.close(code, row.close_code, row.reason)
             self._task = None
             self._owner.ended(self)
+
+    def _failed(self, stream_id: str, error: BaseException) -> EndCode:
+        code = EndCode.MODEL_ERROR
+        log.error(
+            "handler_failed",
+            stream_id=stream_id,
+            message=TABLE[code].reason,
+            traceback=format_user_traceback(error, self._model.model_file),
+        )
+        return code
 
     def end(self, code: EndCode) -> None:
         """Closes the stream with `code` and cancels the handler."""
@@ -174,7 +184,20 @@ class Session:
             self._was_cut = True
             self._task.cancel()
 
+    def _cancel_for_good(self) -> None:
+        self._cancel()
+        self._timer = self._owner.loop.call_later(self._owner.settings.cleanup_grace_s, self._give_up)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        log.warning("handler_ignores_cancellation", after_s=self._owner.settings.cleanup_grace_s)
+        row = TABLE[EndCode.CLIENT_GONE]
+        self._stream.close(row.code, row.close_code, row.reason)
+        self._owner.ended(self)
+
     def _client_left(self) -> None:
+        if self._task is None:  # the handler has ended before, and this is the client's answer
+            return
         self._receive_calls_seen = self._stream.receive_calls
         self._timer = self._owner.loop.call_later(self._owner.settings.disconnect_grace_s, self._check_notice)
 
@@ -182,9 +205,9 @@ class Session:
         """Cancels a handler that has neither been told of the disconnect nor taken a message since the last look."""
         settings = self._owner.settings
         if self._stream.is_disconnect_told:
-            self._timer = self._owner.loop.call_later(settings.cleanup_grace_s, self._cancel)
+            self._timer = self._owner.loop.call_later(settings.cleanup_grace_s, self._cancel_for_good)
         elif self._stream.receive_calls > self._receive_calls_seen:
             self._receive_calls_seen = self._stream.receive_calls
             self._timer = self._owner.loop.call_later(settings.disconnect_grace_s, self._check_notice)
         else:
-            self._cancel()
+            self._cancel_for_good()

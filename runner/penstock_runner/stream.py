@@ -25,6 +25,8 @@ _LAST = int(Kind.LAST)
 _JOINED_BINARY = 101
 _JOINED_TEXT = 102
 """Kinds of messages in the inbox that were put together from segments; their credit is returned separately."""
+_FIRST = frozenset({_BINARY_FIRST, _TEXT_FIRST})
+_IN_BYTES = frozenset({_BINARY, _JOINED_BINARY})
 
 
 class ClientDisconnectedError(OSError):
@@ -114,7 +116,7 @@ class ModelStream:
         A message may be larger than the window, so credit has to be returned before it is whole: at once when the
         model has taken everything before it, else when it has.
         """
-        if kind == _BINARY_FIRST or kind == _TEXT_FIRST:
+        if kind in _FIRST:
             self._parts = BytesIO()
             self._parts_kind = _JOINED_BINARY if kind == _BINARY_FIRST else _JOINED_TEXT
         assert self._parts is not None
@@ -183,7 +185,7 @@ class ModelStream:
         if self._deferred_segments and not inbox:
             self.trunk_stream.consumed(self._deferred_bytes, self._deferred_segments)
             self._deferred_bytes = self._deferred_segments = 0
-        if kind == _BINARY or kind == _JOINED_BINARY:
+        if kind in _IN_BYTES:
             return {"type": "websocket.receive", "bytes": data}
         return {"type": "websocket.receive", "text": str(data, "utf-8")}
 

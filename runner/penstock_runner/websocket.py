@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.applications import Starlette
 from starlette.websockets import WebSocket, WebSocketState
@@ -21,7 +22,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 def make_websocket(request: trunk_pb2.OpenStream, stream: ModelStream) -> WebSocket:
     """Builds the WebSocket over `stream`, in the state after `accept()`."""
-    path = MODEL_PATH + request.path_suffix.decode("ascii", "replace")
+    raw_path = MODEL_PATH.encode() + request.path_suffix
     scope: dict[str, Any] = {
         "type": "websocket",
         "asgi": _ASGI,
@@ -30,8 +31,8 @@ def make_websocket(request: trunk_pb2.OpenStream, stream: ModelStream) -> WebSoc
         "server": None,
         "client": (request.client.host, request.client.port) if request.HasField("client") else None,
         "root_path": "",
-        "path": path,
-        "raw_path": path.encode("ascii", "replace"),
+        "path": unquote(raw_path.decode("latin-1")),
+        "raw_path": raw_path,
         "query_string": request.query,
         "headers": [(header.name.encode("latin-1"), header.value) for header in request.headers],
         "subprotocols": list(request.subprotocols),

@@ -28,12 +28,15 @@ class PenstockError(Exception):
         """Text for people; may be empty."""
         self.retryable = retryable
         """The same request may succeed later, unchanged."""
+        self.retry_after: float | None = None
+        """Seconds after which the edge expects a retry to succeed; None when it said nothing."""
 
     def __str__(self) -> str:
         return f"{self.code} ({self.close_code})" + (f": {self.reason}" if self.reason else "")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.code, self.close_code, self.reason, self.retryable)
+        arguments = (type(self), self.code, self.close_code, self.reason, self.retryable)
+        return _rebuild, arguments, {"retry_after": self.retry_after}
 
 
 class ClientError(PenstockError):

@@ -139,8 +139,7 @@ def refusal_of_http(status: int, retry_after: str | None, body: bytes) -> Pensto
 
 def with_retry_after(error: PenstockError, seconds: str | None) -> PenstockError:
     """Sets `error.retry_after` to whole seconds, or None when `seconds` is absent or a date (RFC 9110 10.2.3)."""
-    value = float(seconds) if seconds is not None and seconds.isascii() and seconds.isdigit() else None
-    vars(error)["retry_after"] = value
+    error.retry_after = float(seconds) if seconds is not None and seconds.isascii() and seconds.isdigit() else None
     return error
 
 

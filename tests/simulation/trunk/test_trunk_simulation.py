@@ -27,6 +27,7 @@ from penstock.trunk.limits import (
 from penstock_testing.trunk_pair import RecordingSink, TrunkPair, batch_cost
 
 ROLES = st.sampled_from(Role)
+STREAMS_MOST = 5
 ANY_STREAM = st.integers(0, 1 << 30)
 SIZES = st.sampled_from(
     [
@@ -36,6 +37,7 @@ SIZES = st.sampled_from(
     ]
 )
 WINDOWS = st.sampled_from([WINDOW_BYTES_MIN, WINDOW_BYTES_MIN + ITEM_COST + 1, WINDOW_BYTES, 4 * WINDOW_BYTES])
+KINDS = st.sampled_from([Kind.BINARY, Kind.TEXT])
 WHOLE = {Kind.BINARY: (Kind.BINARY_FIRST, Kind.LAST), Kind.TEXT: (Kind.TEXT_FIRST, Kind.LAST)}
 
 
@@ -51,12 +53,16 @@ def other(role: Role) -> Role:
 class TrunkMachine(RuleBasedStateMachine):
     """Owners that use their endpoints correctly, at any time, with batches that arrive at any time."""
 
-    @initialize(window_bytes=WINDOWS, can_break=st.booleans())
-    def start(self, window_bytes: int, can_break: bool) -> None:
+    @initialize(window_bytes=WINDOWS, can_break=st.booleans(), streams=st.integers(0, 3))
+    def start(self, window_bytes: int, can_break: bool, streams: int) -> None:
         self.can_break = can_break
         self.window_bytes = window_bytes
         self.counter = 0
         self.restart()
+        if streams:
+            self.pair.settle()
+            for _ in range(streams):
+                self.connect()
 
     def restart(self) -> None:
         self.pair = TrunkPair(accepts=False, consumes=False, window_bytes=self.window_bytes)
@@ -85,8 +91,14 @@ class TrunkMachine(RuleBasedStateMachine):
         self.counter += 1
         return (self.counter.to_bytes(4, "big") * (size // 4 + 1))[:size]
 
-    def can_send(self, role: Role, sink: RecordingSink) -> bool:
-        return sink.trunk_stream.is_accepted and not sink.trunk_stream.is_local_closed
+    def pick_sending(self, role: Role, index: int) -> RecordingSink | None:
+        """One of those whose owner may send."""
+        sinks = [
+            sink
+            for sink in self.sinks(role).values()
+            if sink.trunk_stream.is_accepted and not sink.trunk_stream.is_local_closed
+        ]
+        return sinks[index % len(sinks)] if sinks else None
 
     # Rules
 
@@ -106,10 +118,18 @@ class TrunkMachine(RuleBasedStateMachine):
     def settle(self) -> None:
         self.pair.settle()
 
-    @precondition(lambda self: self.pair.edge.peer_name is not None)
+    @precondition(lambda self: self.pair.edge.peer_name is not None and len(self.pair.edge.streams) < STREAMS_MOST)
     @rule()
     def open(self) -> None:
         self.pair.open()
+
+    @precondition(lambda self: self.pair.edge.peer_name is not None and len(self.pair.edge.streams) < STREAMS_MOST)
+    @rule()
+    def connect(self) -> None:
+        stream_id = self.pair.open().trunk_stream.id
+        self.pair.settle()
+        self.pair.accept(stream_id)
+        self.pair.settle()
 
     @rule(index=ANY_STREAM, accepts=st.sampled_from([True, True, True, False]))
     def answer(self, index: int, accepts: bool) -> None:
@@ -126,22 +146,23 @@ class TrunkMachine(RuleBasedStateMachine):
         else:
             self.pair.runner.reject(stream, trunk_pb2.RejectStream(code=EndCode.REPLICA_FULL))
 
-    @rule(role=ROLES, index=ANY_STREAM, kind=st.sampled_from(list(WHOLE)), size=SIZES)
-    def send_message(self, role: Role, index: int, kind: Kind, size: int) -> None:
-        sink = self.pick(role, index)
-        if sink is None or not self.can_send(role, sink):
+    @rule(role=ROLES, index=ANY_STREAM, messages=st.lists(st.tuples(KINDS, SIZES), min_size=1, max_size=5))
+    def send_messages(self, role: Role, index: int, messages: list[tuple[Kind, int]]) -> None:
+        sink = self.pick_sending(role, index)
+        if sink is None:
             return
         direction = Direction(role, sink.trunk_stream.id)
         if direction in self.begun:
-            return
-        data = self.payload(size)
-        self.sent[direction].append((kind, data))
-        self.send(direction, kind, data)
+            self.send_part(direction, Kind.BINARY, b"", ends=True)
+        for kind, size in messages:
+            data = self.payload(size)
+            self.sent[direction].append((kind, data))
+            self.send(direction, kind, data)
 
-    @rule(role=ROLES, index=ANY_STREAM, kind=st.sampled_from(list(WHOLE)), size=SIZES, ends=st.booleans())
+    @rule(role=ROLES, index=ANY_STREAM, kind=KINDS, size=SIZES, ends=st.booleans())
     def send_segment(self, role: Role, index: int, kind: Kind, size: int, ends: bool) -> None:
-        sink = self.pick(role, index)
-        if sink is None or not self.can_send(role, sink):
+        sink = self.pick_sending(role, index)
+        if sink is None:
             return
         self.send_part(Direction(role, sink.trunk_stream.id), kind, self.payload(size), ends=ends)
 

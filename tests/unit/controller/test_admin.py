@@ -33,7 +33,7 @@ def test_applied_deployment_is_shown_and_its_replicas_start_and_stop(tmp_path: P
 
             status = await stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=10)
             assert [d.deployment_id for d in status.deployments] == [applied.deployments[0].deployment_id]
-            assert [r.pid for r in status.replicas] == [100, 101]
+            assert {r.pid for r in status.replicas} == {100, 101}
             stopped = await stub.StopReplicas(admin_pb2.StopReplicasRequest(), timeout=10)
             assert (stopped.stopped, stopped.cut_streams) == (2, 0)
             assert parts.actuator.running == {}

@@ -9,7 +9,15 @@ import pytest
 from penstock.api.control.v1 import control_pb2, control_pb2_grpc
 from penstock_testing.controller_parts import deployment, served_controller
 
+WatchCall = grpc.aio.StreamStreamCall[control_pb2.WatchRequest, control_pb2.WatchResponse]
+
 SUBSCRIBE = control_pb2.WatchRequest(subscribe=control_pb2.Subscribe(edge_id="e1", http_address="127.0.0.1:80"))
+
+
+async def receive(call: WatchCall) -> control_pb2.Snapshot:
+    response = await call.read()
+    assert isinstance(response, control_pb2.WatchResponse)
+    return response.snapshot
 
 
 def test_edge_gets_the_state_at_once_and_on_change_and_its_demand_ends_with_its_call(tmp_path: Path) -> None:
@@ -17,10 +25,10 @@ def test_edge_gets_the_state_at_once_and_on_change_and_its_demand_ends_with_its_
         async with served_controller(tmp_path) as (parts, address), grpc.aio.insecure_channel(address) as channel:
             call = control_pb2_grpc.EdgeSessionServiceStub(channel).Watch()
             await call.write(SUBSCRIBE)
-            first = await call.read()
-            assert (first.snapshot.epoch, list(first.snapshot.deployments)) == (1, [])
+            first = await receive(call)
+            assert (first.epoch, list(first.deployments)) == (1, [])
             await parts.reconciler.apply([deployment()], prune=True)
-            while not (await call.read()).snapshot.deployments:
+            while not (await receive(call)).deployments:
                 pass
 
             status = control_pb2.EdgeStatus(demands=[control_pb2.Demand(deployment_id="echo-1", waiting=2)])

@@ -48,6 +48,11 @@ async def until(condition: Callable[[], bool]) -> None:
             await tick.wait()
 
 
+def wait_unreaped(pid: int) -> None:
+    """Waits for the end of a child and leaves it to be reaped. Blocks, so that the event loop cannot notice first."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
 @asynccontextmanager
 async def actuator(state_dir: Path, program: str = WAIT_FOR_SIGNAL) -> AsyncIterator[Run]:
     """Runs `program` as if it were a runner. Replicas outlive the block; the test ends them."""
@@ -204,7 +209,7 @@ def test_check_finds_an_end_by_itself(tmp_path: Path) -> None:
         async with actuator(tmp_path) as run:
             process = await run.actuator.ensure(run.spec())
             os.kill(process.pid, signal.SIGKILL)
-            await asyncio.to_thread(os.waitid, os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            wait_unreaped(process.pid)
             run.actuator.check("echo-1-aaaaa")
 
             assert [e.replica_id for e in run.exits] == ["echo-1-aaaaa"]

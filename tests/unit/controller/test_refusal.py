@@ -5,8 +5,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2  # type: ignore[import-untyped]
-from grpc_status import rpc_status
+from google.rpc import error_details_pb2, status_pb2
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
 from penstock_controller import errors
@@ -26,8 +25,8 @@ def test_refusal_has_a_status_a_text_and_a_machine_readable_reason(tmp_path: Pat
     error = asyncio.run(scenario())
 
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    status = rpc_status.from_call(error)
-    assert status is not None
+    trailers = dict(error.trailing_metadata())
+    status = status_pb2.Status.FromString(bytes(trailers["grpc-status-details-bin"]))
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     assert (info.reason, info.domain) == ("INVALID_REQUEST", "penstock")

@@ -71,7 +71,7 @@ def status() -> admin_pb2.GetStatusResponse:
                 state=control_pb2.REPLICA_STATE_FAILED,
                 restarts=2,
                 log_path="/state/logs/echo-0a1b2c3d-bbbbb.log",
-                message="Traceback\nValueError: no weights",
+                message="Traceback\nValueError: gone",
                 next_start_at=timestamp(NOW + 2),
             ),
         ],
@@ -99,7 +99,7 @@ echo   echo-0a1b2c3d  production,staging  1/2    0         0         3/8 (37%)  
 
 REPLICA              STATE   STREAMS    PID  UP   RESTARTS  HEARTBEAT  LOOP LAG  NOTE
 echo-0a1b2c3d-aaaaa  ready   3/8 (37%)  77   14s  0         0.4s       2ms       -
-echo-0a1b2c3d-bbbbb  failed  0/0        -    -    2         -          -         next start in 2.0s: ValueError: no weights
+echo-0a1b2c3d-bbbbb  failed  0/0        -    -    2         -          -         next start in 2.0s: ValueError: gone
 
 EDGE    HTTP            GRPC  STREAMS  WAITING  SNAPSHOT  HEARTBEAT  STATE
 edge-1  127.0.0.1:8000  -     3        1        SYNCED    0.9s       serving
@@ -175,7 +175,7 @@ JSON = {
             "resident_bytes": None,
             "log_path": "/state/logs/echo-0a1b2c3d-bbbbb.log",
             "next_start_at": "2023-11-14T22:13:22.000Z",
-            "message": "Traceback\nValueError: no weights",
+            "message": "Traceback\nValueError: gone",
         },
     ],
     "edges": [

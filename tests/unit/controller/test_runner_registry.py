@@ -9,6 +9,14 @@ import pytest
 from penstock.api.control.v1 import control_pb2, control_pb2_grpc
 from penstock_testing.controller_parts import ControllerParts, deployment, served_controller
 
+AttachCall = grpc.aio.StreamStreamCall[control_pb2.AttachRequest, control_pb2.AttachResponse]
+
+
+async def receive(call: AttachCall) -> control_pb2.AttachResponse:
+    response = await call.read()
+    assert isinstance(response, control_pb2.AttachResponse)
+    return response
+
 
 async def start_one(parts: ControllerParts) -> control_pb2.AttachRequest:
     """Lets a replica start; returns what its runner says first."""
@@ -34,7 +42,7 @@ def test_runner_is_registered_heard_commanded_and_suspect_when_its_call_ends(tmp
             register = await start_one(parts)
             call = control_pb2_grpc.RunnerRegistryServiceStub(channel).Attach()
             await call.write(register)
-            first = await call.read()
+            first = await receive(call)
             assert (first.registered.lease.seconds, first.registered.heartbeat.seconds, first.epoch) == (6, 2, 1)
             (replica,) = parts.registry.replicas()
             status = control_pb2.ReplicaStatus(sequence=2, state=control_pb2.REPLICA_STATE_READY, active_streams=3)
@@ -42,7 +50,7 @@ def test_runner_is_registered_heard_commanded_and_suspect_when_its_call_ends(tmp
             await parts.until(lambda: replica.active_streams == 3)
 
             parts.reconciler.sessions.drain(replica.replica_id, if_idle=True, grace_s=None)
-            assert (await call.read()).drain.if_idle
+            assert (await receive(call)).drain.if_idle
             call.cancel()
             await parts.until(lambda: replica.suspect)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from penstock_controller.service import SERVICES, AddressError, ControllerServer, is_local
 from penstock_testing.controller_parts import served_controller
@@ -53,13 +53,23 @@ def test_port_zero_is_replaced_by_the_one_that_was_chosen() -> None:
 def test_health_and_reflection_know_every_service(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served_controller(tmp_path) as (_, address), grpc.aio.insecure_channel(address) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            check = channel.unary_unary(
+                "/grpc.health.v1.Health/Check",
+                request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+                response_deserializer=health_pb2.HealthCheckResponse.FromString,
+            )
             for name in ("", *SERVICES):
-                answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=10)
+                answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=10)
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
-            call = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(timeout=10)
+            reflect = channel.stream_stream(
+                "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+                request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+                response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+            )
+            call = reflect(timeout=10)
             await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
             response = await call.read()
+            assert isinstance(response, reflection_pb2.ServerReflectionResponse)
             listed = {service.name for service in response.list_services_response.service}
             assert set(SERVICES) < listed
             call.cancel()

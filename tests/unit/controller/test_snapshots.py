@@ -29,7 +29,9 @@ def published_at(changes_at: list[float], until: float) -> list[float]:
         tasks.start(publisher.run(), name="publish")
         for at in changes_at:
             loop.call_at(at, publisher.changed)
-        await asyncio.sleep(until)
+        over = asyncio.Event()
+        loop.call_at(until, over.set)
+        await over.wait()
         await tasks.cancel()
         return times
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from penstock_controller.actuators.base import ReplicaSpec
+from penstock_controller.actuators.base import ReplicaExit, ReplicaSpec
 from penstock_controller.bell import Bell
 from penstock_controller.records import ReplicaState
 from penstock_controller.registry import Registry
@@ -26,8 +26,11 @@ class Setup:
         self.stopper = Stopper(self.registry, self.sessions, self.actuator, self.changes, self.clock)
         self.session = RunnerSession()
 
+    def ended(self, ended: ReplicaExit) -> None:
+        self.registry.process_gone(ended.replica_id)
+
     async def start(self, state: ReplicaState, active: int = 0) -> None:
-        await self.actuator.open(lambda ended: self.registry.process_gone(ended.replica_id) and None)
+        await self.actuator.open(self.ended)
         process = await self.actuator.ensure(ReplicaSpec("r1", "echo-1", "echo", "", "/models/echo"))
         self.registry.started("r1", "echo-1", pid=process.pid, started_wall=0.0, now=self.clock())
         self.registry.attach(
