@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import re
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ class EdgeConfig:
     ready_file: str | None
     log_format: LogFormat
     log_level: str
+    tls_cert: str | None
+    """PEM file with the certificate chain; None serves without TLS."""
+    tls_key: str | None
     is_worker: bool
     """This process is one of several that share the address, started by another edge process."""
 
@@ -37,6 +41,13 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or not host or not re.fullmatch(r"\d{1,5}", port) or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"expected HOST:PORT with a port from 0 to 65535, got {text!r}")
     return host.strip("[]"), int(port)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _grpc_address(text: str) -> str:
@@ -112,6 +123,13 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
         metavar="SECONDS",
         help="time for open streams after SIGTERM (default 3600)",
     )
+    parser.add_argument("--tls-cert", metavar="FILE", help="serve wss and https with this PEM certificate chain")
+    parser.add_argument("--tls-key", metavar="FILE", help="private key of --tls-cert, PEM")
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="allow addresses that other machines can reach, although clients are not authenticated",
+    )
     parser.add_argument("--ready-file", metavar="FILE", help="write addresses and pid as JSON here when serving")
     parser.add_argument("--lifeline-fd", type=int, metavar="FD", help="end at once when this pipe ends")
     parser.add_argument("--log-format", choices=LOG_FORMATS, default="json", help="form of logs (default json)")
@@ -123,6 +141,15 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    if (given.tls_cert is None) != (given.tls_key is None):
+        parser.error("--tls-cert and --tls-key go together")
+    for option, address in (("--listen", given.listen), ("--grpc-listen", given.grpc_listen)):
+        host = address[0] if isinstance(address, tuple) else address.rpartition(":")[0].strip("[]")
+        if address != "off" and not given.insecure and not _is_loopback(host):
+            parser.error(
+                f"{option} {host} can be reached by other machines, and clients are not authenticated: "
+                "listen on 127.0.0.1, or add --insecure if that is meant"
+            )
     return EdgeConfig(
         listen_host=given.listen[0],
         listen_port=given.listen[1],
@@ -135,5 +162,7 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
         ready_file=given.ready_file,
         log_format=given.log_format,
         log_level=given.log_level,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
         is_worker=given.worker,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol
 
+from penstock.api.control.v1 import control_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, TABLE, EndCode, end
 from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
@@ -152,7 +153,7 @@ class Opening:
         assert self._trunk is not None
         placement, now = self._plane.placement, self._plane.now()
         placement.refused(self._trunk.replica_id, now)
-        placement.unreachable(self._trunk.replica_id, now)
+        self._plane.met(self._trunk.replica_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
         self._try_next()
 
     def _wait(self) -> None:
@@ -219,13 +220,13 @@ class Opening:
         self._stream = None
         if code is EndCode.REPLICA_FULL:
             placement.refused(replica_id, now)
-            placement.full(replica_id, now)
+            self._plane.met(replica_id, control_pb2.PLACEMENT_OUTCOME_FULL)
         elif code in (EndCode.REPLICA_DRAINING, EndCode.REPLICA_NOT_READY):
             placement.refused(replica_id, now)
-            placement.draining(replica_id, now)
+            self._plane.met(replica_id, control_pb2.PLACEMENT_OUTCOME_DRAINING)
         elif code is EndCode.NOT_FOUND:  # another runner has this address now
             placement.refused(replica_id, now)
-            placement.unreachable(replica_id, now)
+            self._plane.met(replica_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
         else:
             self._plane.stream_ended(self.deployment.id, replica_id)
             self._finish()

@@ -15,6 +15,9 @@ from penstock_edge.routing import RoutingTable
 from penstock_edge.trunks import Trunks
 from penstock_edge.waiting import WaitingLines
 
+FEEDBACK_MAX = 1000
+"""Replicas whose feedback is kept for the controller; the oldest is dropped."""
+
 
 class Flushable(Protocol):
     """A client's connection with output that waits for the end of the batch."""
@@ -50,6 +53,9 @@ class DataPlane:
         self.stale_s: Callable[[], float] = lambda: 0.0
         """Time since the controller was heard last."""
         self._waiting_shown: set[str] = set()
+        self._feedback: dict[str, control_pb2.PlacementOutcome.ValueType] = {}
+        self.on_feedback: Callable[[], None] = lambda: None
+        """Called when there is something to tell the controller at once."""
 
     def now(self) -> float:
         """Seconds on the loop's monotonic clock."""
@@ -142,8 +148,27 @@ class DataPlane:
         self._waiting_shown |= demand.keys()
         self.metrics.snapshot_age.set(self.stale_s())
 
+    def met(self, replica_id: str, outcome: control_pb2.PlacementOutcome.ValueType) -> None:
+        """An attempt to place a stream failed: the replica is marked here, and the controller is told."""
+        now = self.now()
+        if outcome == control_pb2.PLACEMENT_OUTCOME_FULL:
+            self.placement.full(replica_id, now)
+        elif outcome == control_pb2.PLACEMENT_OUTCOME_DRAINING:
+            self.placement.draining(replica_id, now)
+        else:
+            self.placement.unreachable(replica_id, now)
+        self._feedback[replica_id] = outcome
+        if len(self._feedback) > FEEDBACK_MAX:
+            del self._feedback[next(iter(self._feedback))]
+        self.on_feedback()
+
+    def take_feedback(self) -> list[control_pb2.PlacementFeedback]:
+        """Returns what replicas were met with since the last call, the latest of each."""
+        feedback, self._feedback = self._feedback, {}
+        return [control_pb2.PlacementFeedback(replica_id=key, outcome=value) for key, value in feedback.items()]
+
     def _go_away(self, replica_id: str) -> None:
-        self.placement.draining(replica_id, self.now())
+        self.met(replica_id, control_pb2.PLACEMENT_OUTCOME_DRAINING)
 
 
 def new_edge_id() -> str:

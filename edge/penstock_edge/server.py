@@ -76,6 +76,8 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
             date_header=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=5,
+            ssl_certfile=config.tls_cert,
+            ssl_keyfile=config.tls_key,
         )
     )
     host, port = listener.getsockname()[:2]

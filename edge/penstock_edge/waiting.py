@@ -60,9 +60,7 @@ class WaitingLines:
 
     def demand(self) -> dict[str, tuple[int, float]]:
         """Per deployment: how many wait, and since when the first of them does."""
-        return {
-            deployment_id: (len(line), min(map(_since, line))) for deployment_id, line in self._lines.items()
-        }
+        return {deployment_id: (len(line), min(map(_since, line))) for deployment_id, line in self._lines.items()}
 
 
 def _since(opening: Opening) -> float:

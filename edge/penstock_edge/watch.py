@@ -48,6 +48,7 @@ class ControllerSession:
         self._started_at.FromNanoseconds(time.time_ns())
         self._heard_at = plane.now()
         self._changed = asyncio.Event()
+        plane.on_feedback = self._changed.set
 
     @property
     def stale_s(self) -> float:
@@ -130,6 +131,7 @@ class ControllerSession:
             snapshot_epoch=plane.snapshot_epoch,
             snapshot_version=plane.snapshot_version,
             draining=plane.is_draining,
+            feedback=plane.take_feedback(),
         )
         for deployment_id in demand.keys() | plane.waiting.refused_total.keys():
             waiting, since = demand.get(deployment_id, (0, now))

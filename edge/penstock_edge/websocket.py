@@ -208,10 +208,10 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def _upgrade(self, request: Request) -> None:
         hosts = request.headers.get_all("Host")
-        if len(hosts) > 1:
-            self._refuse(EndCode.BAD_UPGRADE, "The request has more than one Host header.")
+        if len(hosts) != 1:  # RFC 9112 section 3.2
+            self._refuse(EndCode.BAD_UPGRADE, f"The request has {len(hosts)} Host headers; exactly one is needed.")
             return
-        route = self._plane.table.match(hosts[0] if hosts else "", split_target(request)[0])
+        route = self._plane.table.match(hosts[0], split_target(request)[0])
         if route is not None and route.deployment.settings.compression:
             self._protocol.available_extensions = deflate_extensions()
         response = self._protocol.accept(request)

@@ -121,4 +121,7 @@ def _command(config: EdgeConfig, address: str, grpc_listen: str | None) -> list[
         command += ["--ready-file", config.ready_file]
     if config.lifeline_fd is not None:
         command += ["--lifeline-fd", str(config.lifeline_fd)]
+    if config.tls_cert is not None and config.tls_key is not None:
+        command += ["--tls-cert", config.tls_cert, "--tls-key", config.tls_key]
+    command.append("--insecure")  # the parent has checked the addresses
     return command

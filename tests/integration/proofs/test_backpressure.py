@@ -11,7 +11,7 @@ from penstock_testing.cadence import cadence
 from penstock_testing.figures import MIB, percentile, show
 from penstock_testing.platform import Platform
 from penstock_testing.process_usage import peak_resident, reset_peak, usage
-from penstock_testing.prover import answer, ordered
+from penstock_testing.prover import answer, ordered, run
 from penstock_testing.raw_websocket import BINARY, TEXT, RawWebSocket, frame, raw_websocket
 
 COUNT = 10_000
@@ -82,7 +82,7 @@ def test_a_client_that_stops_reading_stops_its_own_stream_only(platform: Platfor
             return stuck, growth
 
     with cadence(url, '{"do": "echo"}') as figures:
-        stuck, growth = asyncio.run(scenario())
+        stuck, growth = run(scenario())
 
     show(
         "a client that does not read",
@@ -106,9 +106,9 @@ def test_a_model_that_stops_reading_stops_its_own_client_only(platform: Platform
     async def send_all(client: RawWebSocket) -> None:
         nonlocal written
         for number in range(COUNT):
-            await client.write(frame(BINARY, numbered(number)))
+            await client.send(frame(BINARY, numbered(number)))
             written = number + 1
-        await client.write(frame(TEXT, b"done"))
+        await client.send(frame(TEXT, b"done"))
 
     async def so_far() -> int:
         await asyncio.sleep(0)
@@ -130,7 +130,7 @@ def test_a_model_that_stops_reading_stops_its_own_client_only(platform: Platform
             return stuck, growth, json.loads(await client.message())
 
     with cadence(url, '{"do": "echo"}') as figures:
-        stuck, growth, result = asyncio.run(scenario())
+        stuck, growth, result = run(scenario())
 
     show(
         "a model that does not read",

@@ -43,6 +43,7 @@ def edge_command(
         f"--drain-timeout={drain_timeout_s:g}",
         f"--lifeline-fd={lifeline_fd}",
         "--log-format=json",
+        "--insecure",  # the options of `up` have been checked for it
     ]
 
 
