@@ -21,7 +21,7 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, transport))
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._head_too_slow)

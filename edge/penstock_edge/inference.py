@@ -128,7 +128,7 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
             await _fail(context, EndCode.EDGE_DRAINING, "", TABLE[EndCode.EDGE_DRAINING].close_code, deployment.id)
         await _GrpcStream(self._plane, deployment, context).run()
 
-    async def GetModel(  # type: ignore[override]
+    async def GetModel(
         self, request: inference_pb2.GetModelRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> inference_pb2.GetModelResponse:
         """Describes the deployment that the metadata names."""

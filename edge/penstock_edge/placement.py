@@ -40,6 +40,8 @@ class Candidate:
     """Streams opened minus streams ended through this edge since the report."""
     changed_at: float = 0.0
     """When local_delta last changed."""
+    own: int = 0
+    """Streams of this edge that it holds. It holds no fewer, whatever an older report says."""
     full_until: float = 0.0
     """It has refused a stream since the report, for want of a slot."""
     draining_until: float = 0.0
@@ -51,7 +53,7 @@ class Candidate:
     @property
     def active(self) -> int:
         """Streams that it probably holds."""
-        return max(0, self.reported_active + self.local_delta)
+        return max(self.own, self.reported_active + self.local_delta)
 
     @property
     def left_out_until(self) -> float:
@@ -86,6 +88,7 @@ class Placement:
                 capacity=max(1, route.stream_capacity),
             )
             if known is not None:
+                candidate.own = known.own
                 if known.address == candidate.address:
                     candidate.ejected_until, candidate.ejection_s = known.ejected_until, known.ejection_s
                 if known.reported_active == candidate.reported_active and now < known.changed_at + REPORT_LAG_S:
@@ -146,6 +149,7 @@ class Placement:
         """A stream is being tried."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
+            candidate.own += 1
             candidate.local_delta += 1
             candidate.changed_at = now
 
@@ -159,6 +163,7 @@ class Placement:
         """A try came to nothing: it holds no slot, and has freed none."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
+            candidate.own = max(0, candidate.own - 1)
             candidate.local_delta -= 1
             candidate.changed_at = now
 
@@ -166,6 +171,7 @@ class Placement:
         """A placed stream is over, and its slot free."""
         candidate = self._candidates.get(replica_id)
         if candidate is not None:
+            candidate.own = max(0, candidate.own - 1)
             candidate.local_delta -= 1
             candidate.changed_at = now
             candidate.full_until = 0.0

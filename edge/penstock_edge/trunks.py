@@ -51,7 +51,10 @@ class Trunk:
         self.openings: set[Opening] = set()
         """Those that wait for this trunk to be ready."""
         self._endpoint: Endpoint | None = None
+        self._is_over = False
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"trunk {replica_id}")
+        # A task that is cancelled before its first step runs no `finally`.
+        self._task.add_done_callback(lambda _: self._ended("cancelled"))
 
     @property
     def is_ready(self) -> bool:
@@ -79,7 +82,7 @@ class Trunk:
         writing: asyncio.Task[None] | None = None
         dial_timer: asyncio.TimerHandle | None = None
         try:
-            call: Any = channel.stream_stream(CONNECT_METHOD, None, None)()  # type: ignore[arg-type]
+            call: Any = channel.stream_stream(CONNECT_METHOD, None, None)()
             endpoint = Endpoint(
                 Role.EDGE,
                 self._pool.edge_id,
@@ -123,6 +126,9 @@ class Trunk:
         self._pool.on_go_away(self.replica_id)
 
     def _ended(self, detail: str) -> None:
+        if self._is_over:
+            return
+        self._is_over = True
         was_ready = self.is_ready
         self._pool.forget(self)
         if self._endpoint is not None:

@@ -71,6 +71,7 @@ class EdgeWebSocket(asyncio.Protocol):
         "_deployment",
         "_early",
         "_end",
+        "_has_pongs_waiting",
         "_hold_bytes",
         "_hold_segments",
         "_is_dirty",
@@ -120,6 +121,8 @@ class EdgeWebSocket(asyncio.Protocol):
         self._end: tuple[EndCode, int] | None = None
         self._is_peer_done = False
         """The client has sent its close frame, or its side of the connection is gone."""
+        self._has_pongs_waiting = False
+        """Answers of the library wait in the socket's buffer; until they are gone, the client is not read."""
         self._is_read_paused = False
         self._is_write_paused = False
         self._is_dirty = False
@@ -185,8 +188,10 @@ class EdgeWebSocket(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._is_write_paused = False
-        if self._stream is None or not self._stream.is_blocked:
-            self._resume_reading()
+        if self._has_pongs_waiting:
+            self._has_pongs_waiting = False
+            if self._stream is None or not self._stream.is_blocked:
+                self._resume_reading()
         if self._hold_segments and self._stream is not None:
             self._stream.consumed(self._hold_bytes, self._hold_segments)
         self._hold_bytes = self._hold_segments = 0
@@ -328,7 +333,7 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def on_writable(self) -> None:
         """What was queued for the model is on its way."""
-        if self._phase is Phase.OPEN and not self._is_write_paused:
+        if self._phase is Phase.OPEN and not self._has_pongs_waiting:
             self._resume_reading()
 
     def on_control_frame(self, data: bytes) -> None:
@@ -351,9 +356,10 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def on_control_end(self) -> None:
         """The library may have something to send in answer."""
-        self._write_protocol()
-        if self._is_write_paused:
-            self._pause_reading()  # else pongs to a client that reads nothing would pile up without end
+        if self._write_protocol() and self._is_write_paused:
+            # Else pongs to a client that reads nothing would pile up without end.
+            self._has_pongs_waiting = True
+            self._pause_reading()
 
     def _client_closed(self) -> None:
         """The client's close frame: the library has prepared the answer, if one is due."""
@@ -512,15 +518,17 @@ class EdgeWebSocket(asyncio.Protocol):
             self._plane.metrics,
         )
 
-    def _write_protocol(self) -> None:
-        """Writes what the library has prepared; an empty item asks to end the connection."""
-        for data in self._protocol.data_to_send():
+    def _write_protocol(self) -> bool:
+        """Writes what the library has prepared, if anything; an empty item asks to end the connection."""
+        items = self._protocol.data_to_send()
+        for data in items:
             if data:
                 self._transport.write(data)
             elif self._is_peer_done:
                 self._transport.close()
             else:
                 self._write_eof()
+        return bool(items)
 
     def _write_eof(self) -> None:
         """Half-closes towards a client that broke the framing, so that no answer of it can be read.

@@ -12,6 +12,7 @@ import time
 from types import FrameType
 
 import structlog
+from prometheus_client.multiprocess import mark_process_dead
 
 from penstock.lifeline import watch_lifeline
 from penstock_edge.config import EdgeConfig, parse_address
@@ -32,6 +33,7 @@ class _Place:
         self.started_at = 0.0
         self.due_at = 0.0
         self.back_off_s = RESTART_S_MIN
+        self.signals_told = 0
 
 
 def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
@@ -52,9 +54,6 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
     def on_signal(number: int, frame: FrameType | None) -> None:
         nonlocal signals
         signals += 1
-        for place in places:
-            if place.process is not None:
-                place.process.send_signal(signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
@@ -68,6 +67,10 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
             now = time.monotonic()
             for place in places:
                 _keep(place, command, environment, config.lifeline_fd, now, is_stopping=signals > 0)
+                # Here and not in the handler of the signal: that one could come while a worker is being started.
+                while place.process is not None and place.signals_told < signals:
+                    place.process.send_signal(signal.SIGTERM)
+                    place.signals_told += 1
             if signals and all(place.process is None for place in places):
                 return 0
             time.sleep(0.1)
@@ -85,6 +88,8 @@ def _keep(
     """Starts the worker of a place when it is due, and notes its end."""
     if place.process is not None and (status := place.process.poll()) is not None:
         log.warning("worker_ended", pid=place.process.pid, status=status)
+        # Else what it held open would be counted for ever.
+        mark_process_dead(place.process.pid, environment["PROMETHEUS_MULTIPROC_DIR"])  # type: ignore[no-untyped-call]
         place.process = None
         place.back_off_s = RESTART_S_MIN if now - place.started_at > HEALTHY_S else place.back_off_s
         place.due_at = now + place.back_off_s

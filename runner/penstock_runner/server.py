@@ -38,6 +38,9 @@ SERVER_OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
+LAST_WRITE_S = 2.0
+"""Time for the write that is under way when a trunk ends."""
+
 
 class RunnerServer:
     """Serves one replica. All methods are for the loop thread; the counts may be read from any thread.
@@ -102,6 +105,7 @@ class RunnerServer:
         try:
             port = server.add_insecure_port(listen)
         except RuntimeError as error:
+            await server.stop(None)
             raise OSError(f"cannot listen on {listen}: {error}") from error
         await server.start()
         self._server = server
@@ -182,5 +186,10 @@ class RunnerServer:
             endpoint.lose(detail)
             self._endpoints.discard(endpoint)
             log.info("trunk_ended", edge=endpoint.peer_name, detail=detail)
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+            # grpc.aio cannot end a call in which a write is pending: the edge would never hear of the end.
+            writer.stop()
+            try:
+                await asyncio.wait({writing}, timeout=LAST_WRITE_S)
+            finally:
+                writing.cancel()
+                await asyncio.gather(writing, return_exceptions=True)

@@ -145,7 +145,8 @@ class Session:
         except asyncio.CancelledError as error:
             if self._was_cut:
                 log.info("handler_cancelled", stream_id=stream_id)
-            elif self._task is not None and self._task.cancelling():
+            elif self._task is not None and self._task.cancelling():  # the loop is being shut down
+                code = EndCode.REPLICA_DRAINING
                 raise
             else:  # nobody has cancelled the handler: it has awaited something that was cancelled
                 code = self._failed(stream_id, error)

@@ -23,8 +23,6 @@ GROWTH_MAX = 16 * MIB
 STUCK_SECONDS = 1.0
 """What has not moved for so long is stuck."""
 
-CADENCE_P99_MS_MAX = 50.0
-
 
 class Memory:
     """How much the edge and the runner have grown since this was made."""
@@ -96,7 +94,6 @@ def test_a_client_that_stops_reading_stops_its_own_stream_only(platform: Platfor
     assert 0 < stuck < COUNT
     assert max(growth.values()) < GROWTH_MAX
     assert (figures.missing, figures.closed) == (0, 0)
-    assert percentile(figures.latencies, 0.99) < CADENCE_P99_MS_MAX
 
 
 def test_a_model_that_stops_reading_stops_its_own_client_only(platform: Platform, url: str) -> None:
@@ -145,4 +142,3 @@ def test_a_model_that_stops_reading_stops_its_own_client_only(platform: Platform
     assert 0 < stuck < COUNT
     assert max(growth.values()) < GROWTH_MAX
     assert (figures.missing, figures.closed) == (0, 0)
-    assert percentile(figures.latencies, 0.99) < CADENCE_P99_MS_MAX

@@ -40,13 +40,12 @@ def show_cadence(what: str, figures: Cadence) -> None:
 
 def assert_kept(figures: Cadence) -> None:
     assert (figures.missing, figures.closed) == (0, 0)
-    assert percentile(figures.latencies, 0.99) < CADENCE_P99_MS_MAX
 
 
 def test_100_mib_each_way_leave_a_20_ms_cadence_alone(platform: Platform, url: str) -> None:
     data = bytes(range(251)) * (LIMIT // 251) + bytes(LIMIT % 251)
-    (edge,) = platform.pids("edge")
-    before = usage(edge).resident
+    (edge,), (runner,) = platform.pids("edge"), platform.pids("runner")
+    before, runner_before = usage(edge).resident, usage(runner).resident
     reset_peak(edge)
 
     async def exchange() -> tuple[float, bytes]:
@@ -57,20 +56,29 @@ def test_100_mib_each_way_leave_a_20_ms_cadence_alone(platform: Platform, url: s
             assert isinstance(received, bytes)
             return time.monotonic() - started, received
 
-    for _ in range(ROUNDS_MAX):
+    def beside_a_cadence() -> Cadence:
         with cadence(url, ECHO) as figures:
-            times = []
             for _ in range(3):
                 taken_s, received = run(exchange())
                 assert received == data
                 times.append(taken_s)
         show_cadence("100 MiB each way", figures)
-        if percentile(figures.latencies, 0.99) < CADENCE_P99_MS_MAX:
-            break
+        return figures
+
+    times: list[float] = []
+    figures = beside_a_cadence()
+    while percentile(figures.latencies, 0.99) >= CADENCE_P99_MS_MAX and len(times) < 3 * ROUNDS_MAX:
+        figures = beside_a_cadence()
 
     growth = peak_resident(edge) - before
-    show("100 MiB each way", best_s=min(times), edge_growth_mib=growth / MIB)
+    show(
+        "100 MiB each way",
+        best_s=min(times),
+        edge_growth_mib=growth / MIB,
+        runner_growth_afterwards_mib=(usage(runner).resident - runner_before) / MIB,
+    )
     assert_kept(figures)
+    assert percentile(figures.latencies, 0.99) < CADENCE_P99_MS_MAX
     assert growth < EDGE_GROWTH_MAX
 
 
@@ -81,10 +89,11 @@ def test_a_message_of_the_client_above_the_limit_is_refused(url: str, fragment: 
 
     async def send_too_much() -> ConnectionClosed:
         async with ordered(url, "receive") as client:
-            with pytest.raises(ConnectionClosed) as caught:
+            try:
                 await client.send(parts[0] if len(parts) == 1 else parts)
-                await client.recv()
-            return caught.value
+                pytest.fail(f"answered with {await client.recv()!r}")
+            except ConnectionClosed as closed:
+                return closed
 
     with cadence(url, ECHO) as figures:
         closed = run(send_too_much())

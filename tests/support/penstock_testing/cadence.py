@@ -115,7 +115,7 @@ class _Client:
             size, start = self._buffer[1], 2
             if size == 126 and len(self._buffer) >= 4:
                 size, start = int.from_bytes(self._buffer[2:4]), 4
-            if size == 126 and start == 2 or len(self._buffer) < start + size:
+            if (size == 126 and start == 2) or len(self._buffer) < start + size:
                 return
             opcode, payload = self._buffer[0] & 15, self._buffer[start : start + size]
             self._buffer = self._buffer[start + size :]

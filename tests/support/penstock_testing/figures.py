@@ -11,7 +11,9 @@ MIB = 1 << 20
 
 def show(what: str, **figures: float) -> None:
     """Writes one line of figures."""
-    values = ", ".join(f"{name}={value:g}" if abs(value) < 1 else f"{name}={value:,.6g}" for name, value in figures.items())
+    values = ", ".join(
+        f"{name}={value:g}" if abs(value) < 1 else f"{name}={value:,.6g}" for name, value in figures.items()
+    )
     sys.stdout.write(f"FIGURE {what}: {values}\n")
 
 

@@ -71,7 +71,9 @@ def run(scenario: Coroutine[Any, Any, _T]) -> _T:
 @asynccontextmanager
 async def ordered(url: str, do: str, case: str = "", **arguments: object) -> AsyncIterator[ClientConnection]:
     """A stream whose model has been told what to do, with a client that checks the protocol strictly."""
-    async with connect(url, max_size=MESSAGE_BYTES_MAX, compression=None, open_timeout=30, ping_interval=None) as client:
+    async with connect(
+        url, max_size=MESSAGE_BYTES_MAX, compression=None, open_timeout=30, ping_interval=None
+    ) as client:
         await client.send(json.dumps({"do": do, "case": case, **arguments}))
         yield client
 

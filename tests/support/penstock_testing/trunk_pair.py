@@ -46,7 +46,7 @@ class RecordingSink:
         """Lengths of the segments that are not consumed yet."""
         self.is_open = False
         """Data may come: the stream was accepted, and its peer has not closed."""
-        self.on_told: Callable[[], None] | None = None
+        self.on_told: Callable[[], object] | None = None
         """Called at the end of `on_close`, as an owner that acts at once would."""
         self._parts: list[bytes] = []
         self._parts_kind = 0

@@ -19,15 +19,34 @@ def test_defaults_serve_on_loopback_only() -> None:
 
 def test_every_option_is_taken() -> None:
     config = parse_arguments(
-        ["--listen", "[::1]:0", "--grpc-listen", "0.0.0.0:81", "--static", "a=h:1", "--static", "b=[::1]:2"]
+        ["--listen", "[::1]:0", "--grpc-listen", "0.0.0.0:81", "--insecure", "--static", "a=h:1", "--static", "b=[::1]:2"]
         + ["--workers", "4", "--drain-timeout", "1.5", "--ready-file", "r.json", "--lifeline-fd", "9"]
-        + ["--log-format", "text", "--log-level", "debug", "--worker"]
+        + ["--log-format", "text", "--log-level", "debug", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--worker"]
     )
 
     assert (config.listen_host, config.listen_port, config.grpc_listen) == ("::1", 0, "0.0.0.0:81")
     assert config.static == (("a", "h:1"), ("b", "[::1]:2"))
     assert (config.workers, config.drain_timeout_s, config.ready_file, config.lifeline_fd) == (4, 1.5, "r.json", 9)
     assert (config.log_format, config.log_level, config.is_worker) == ("text", "debug", True)
+    assert (config.tls_cert, config.tls_key) == ("c.pem", "k.pem")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "localhost"])
+def test_loopback_needs_no_leave(host: str) -> None:
+    parse_arguments(["--listen", f"{host}:0", "--grpc-listen", f"{host}:0", *STATIC])
+
+
+@pytest.mark.parametrize("option", ["--listen", "--grpc-listen"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "[::]", "example.com"])
+def test_an_address_that_others_can_reach_has_to_be_meant(
+    option: str, host: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DESIGN section 8."""
+    with pytest.raises(SystemExit):
+        parse_arguments([option, f"{host}:8000", *STATIC])
+    assert "--insecure" in capsys.readouterr().err
+
+    parse_arguments([option, f"{host}:8000", "--insecure", *STATIC])
 
 
 @pytest.mark.parametrize(
@@ -47,6 +66,7 @@ def test_every_option_is_taken() -> None:
         (["--drain-timeout", "nan", *STATIC], "expected seconds from 0 to 86400, got 'nan'"),
         (["--log-format", "xml", *STATIC], "argument --log-format: invalid choice: 'xml'"),
         (["--controller", "c:1", *STATIC], "not allowed with argument --controller"),
+        (["--tls-cert", "c.pem", *STATIC], "--tls-cert and --tls-key go together"),
         ([], "one of the arguments --controller --static is required"),
     ],
 )

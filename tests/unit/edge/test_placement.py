@@ -193,6 +193,21 @@ def test_own_streams_count_until_a_report_has_them() -> None:
     assert active(4, 20.0 + REPORT_LAG_S) == 4  # it must count it by now
 
 
+def test_a_report_from_amid_a_burst_does_not_hide_the_streams_of_this_edge() -> None:
+    of = placement(route("a"), route("b"))
+    for _ in range(4):
+        of.opened("a", 1.0)
+        of.opened("b", 1.0)
+
+    of.update([route("a", 2), route("b", 4)], 1.1, is_partial=False)
+    assert [candidate.active for candidate in of.candidates()] == [4, 4]
+
+    of.ended("a", 1.2)
+    assert chosen(of, 1.2) == "a"
+    of.update([route("a", 3), route("b", 9)], 1.3, is_partial=False)
+    assert [candidate.active for candidate in of.candidates()] == [3, 9]  # another edge has its own
+
+
 def test_a_count_never_falls_below_zero() -> None:
     of = placement(route("a"))
     for _ in range(3):

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from fastapi import WebSocket
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from penstock.truss.settings import PenstockSettings
+from penstock_edge.__main__ import bind
+from penstock_edge.config import parse_arguments
+from penstock_edge.server import serve
+from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.server import RunnerServer
+
+LIMIT_S = 20.0
+
+
+async def echo(websocket: WebSocket) -> None:
+    async for text in websocket.iter_text():
+        await websocket.send_text(text)
+
+
+class Edge:
+    """An edge that runs in this process, in front of a real runner."""
+
+    def __init__(self, serving: asyncio.Task[None], ready: dict[str, str], runner: RunnerServer) -> None:
+        self.serving = serving
+        self.http = ready["http"]
+        self.grpc = ready["grpc"]
+        self.runner = runner
+
+    def client(self, path: str = "/model/echo/websocket") -> connect:
+        return connect(f"ws://{self.http}{path}", proxy=None, compression=None)
+
+    def stop(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@asynccontextmanager
+async def edge(folder: Path, *arguments: str) -> AsyncIterator[Edge]:
+    runner = RunnerServer(
+        replica_id="echo-0", deployment_id="echo", settings=PenstockSettings(), on_change=lambda: None
+    )
+    address = await runner.start("127.0.0.1:0")
+    runner.set_model(LoadedModel(object(), echo, Path(__file__)))
+    ready = folder / "ready.json"
+    config = parse_arguments(
+        ["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--static", f"echo={address}"]
+        + ["--ready-file", str(ready), *arguments]
+    )
+    serving = asyncio.create_task(serve(config, bind(config)))
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not ready.exists():
+                assert not serving.done(), serving.exception()
+                await asyncio.sleep(0)
+            yield Edge(serving, json.loads(ready.read_text()), runner)
+            await serving
+    finally:
+        await runner.stop(0)
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
+
+
+async def closed(client: ClientConnection) -> tuple[int, str]:
+    with pytest.raises(ConnectionClosed):
+        while True:
+            await client.recv()
+    assert client.close_code is not None and client.close_reason is not None
+    return client.close_code, client.close_reason
+
+
+def test_an_edge_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with edge(tmp_path) as served:
+            async with served.client() as client:
+                await client.send("hello")
+                assert await client.recv() == "hello"
+            async with grpc.aio.insecure_channel(served.grpc) as channel:
+                answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+                assert answer.status == health_pb2.HealthCheckResponse.SERVING
+            served.stop()
+
+    run(main)
+
+
+def test_a_drain_waits_for_open_streams_and_refuses_new_ones(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with edge(tmp_path) as served:
+            async with served.client() as client:
+                await client.send("before")
+                assert await client.recv() == "before"
+                served.stop()
+                while True:
+                    try:
+                        async with served.client():
+                            pass
+                    except InvalidStatus as refused:
+                        assert refused.response.status_code == 503
+                        assert refused.response.headers["Retry-After"]
+                        break
+                await client.send("still served")
+                assert await client.recv() == "still served"
+                assert not served.serving.done()
+
+    run(main)
+
+
+def test_streams_that_outlast_the_drain_are_closed_with_1012(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with edge(tmp_path, "--drain-timeout", "0") as served:
+            clients = [await served.client() for _ in range(3)]
+            served.stop()
+            for client in clients:
+                assert await closed(client) == (1012, "Edge is stopping; connect again.")
+
+    run(main)
+
+
+def test_a_grpc_address_that_is_taken_ends_the_edge_with_a_clear_message() -> None:
+    async def main() -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            address = "{}:{}".format(*held.getsockname())
+            config = parse_arguments(
+                ["--listen", "127.0.0.1:0", "--grpc-listen", address, "--static", "echo=127.0.0.1:1"]
+            )
+            with bind(config) as listener:
+                with pytest.raises(SystemExit, match=f"edge: cannot listen on {address}.*--grpc-listen"):
+                    await serve(config, listener)
+
+    run(main)
