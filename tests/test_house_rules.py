@@ -25,7 +25,7 @@ LONG_FILES: dict[str, str] = {}
 WITHOUT_TWIN: dict[str, str] = {
     "edge/penstock_edge/http_app.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
     "edge/penstock_edge/http_protocol.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
-    "edge/penstock_edge/inference.py": "tests/integration/client/test_client_on_a_real_edge.py streams over gRPC",
+    "edge/penstock_edge/grpc_stream.py": "tests/integration/client/test_client_on_a_real_edge.py streams over gRPC",
     "edge/penstock_edge/server.py": "tests/integration/up/test_up_for_real.py starts, drains and ends real edges",
     "edge/penstock_edge/watch.py": "tests/integration/up/test_up_for_real.py has real edges follow a controller",
     "edge/penstock_edge/websocket.py": "tests/integration/adversarial/ sends every kind of frame to a real edge",
@@ -42,7 +42,7 @@ TWIN_FOLDERS = {
 
 TASK_HOLDERS: dict[str, str] = {
     "controller/penstock_controller/tasks.py": "the set of a component, which cancels and awaits them at its stop",
-    "edge/penstock_edge/inference.py": "the call's handler, which cancels the reader when it ends",
+    "edge/penstock_edge/grpc_stream.py": "the call's handler, which cancels the reader when it ends",
     "edge/penstock_edge/server.py": "the function that runs the server until the process ends",
     "edge/penstock_edge/trunks.py": "the trunk, which its pool closes",
     "runner/penstock_runner/process.py": "the function that waits for one of them and cancels the other",

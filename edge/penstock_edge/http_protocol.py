@@ -67,11 +67,12 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         head.append(b"\r\n")
         make: Any = self.ws_protocol_class
         protocol = make(config=self.config, server_state=self.server_state, app_state=self.app_state)
+        self.transport.set_protocol(protocol)
         protocol.connection_made(self.transport)
         protocol.data_received(b"".join(head))
-        self.transport.set_protocol(protocol)
         if rest:
-            protocol.data_received(rest)
+            receiver: Any = self.transport.get_protocol()
+            receiver.data_received(rest)
 
     def _head_too_slow(self) -> None:
         self._head_timer = None

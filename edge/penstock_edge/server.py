@@ -17,6 +17,7 @@ import uvicorn
 
 from penstock.close_codes import EndCode
 from penstock_edge.config import EdgeConfig
+from penstock_edge.handshake import WebSocketHandshake
 from penstock_edge.http_app import make_http_app
 from penstock_edge.http_protocol import EdgeHttpProtocol
 from penstock_edge.inference import InferenceServer
@@ -61,8 +62,8 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     plane = DataPlane(new_edge_id(), EdgeMetrics())
 
-    def make_websocket(*, config: Any, server_state: Any, app_state: Any) -> EdgeWebSocket:
-        return EdgeWebSocket(plane, server_state)
+    def make_websocket(*, config: Any, server_state: Any, app_state: Any) -> WebSocketHandshake:
+        return WebSocketHandshake(plane, server_state)
 
     server = _Uvicorn(
         uvicorn.Config(
@@ -86,7 +87,8 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     grpc_address = ""
     if grpc_server is not None and config.grpc_listen is not None:
         try:
-            grpc_address = await grpc_server.start(config.grpc_listen, config.workers)
+            tls = (config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
+            grpc_address = await grpc_server.start(config.grpc_listen, config.workers, tls)
         except OSError as error:
             raise SystemExit(f"edge: {error} (choose another with --grpc-listen)") from None
 
@@ -144,7 +146,7 @@ async def _drain(plane: DataPlane, server: uvicorn.Server, timeout_s: float) -> 
     if await plane.wait_idle(timeout_s):
         return
     connections: list[object] = list(server.server_state.connections)  # uvicorn's type names only its own protocols
-    remaining = [c for c in connections if isinstance(c, EdgeWebSocket)]
+    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake))]
     log.info("edge_closing_streams", streams=len(remaining))
     pause = CLOSE_SPREAD_S / max(1, len(remaining))
     for number, connection in enumerate(remaining):

@@ -23,6 +23,9 @@ log = structlog.get_logger("edge")
 HEARTBEAT_S = 1.0
 """Time between two statuses."""
 
+GATHER_S = 0.02
+"""Time for which changes are gathered into one status: an overloaded edge meets thousands of refusals a second."""
+
 SILENCE_S = 8.0
 """Time without a snapshot after which the session is taken as dead and opened again."""
 
@@ -114,11 +117,12 @@ class ControllerSession:
             )
         )
         while True:
-            yield control_pb2.WatchRequest(status=self._status())
             self._changed.clear()
+            yield control_pb2.WatchRequest(status=self._status())
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._changed.wait()
+                    await asyncio.sleep(GATHER_S)
             except TimeoutError:
                 pass
 

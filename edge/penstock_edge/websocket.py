@@ -1,44 +1,36 @@
 """The edge's WebSocket connection: uvicorn hands it the upgraded socket, the trunk carries its messages.
 
-    HANDSHAKE ──slot──▶ OPEN ──close sent or received──▶ CLOSING ──▶ CLOSED
-        └──refused, or the client leaves─────────────────────────────▲
+    OPEN ──close sent or received──▶ CLOSING ──▶ CLOSED
+      └──the client leaves─────────────────────────▲
 
-No task per connection: the socket's callbacks feed the trunk, the trunk's callbacks feed the socket. `websockets`'
-Sans-I/O protocol does the handshake, control frames and closing; data frames are parsed in `frames`.
+It begins where `handshake` ends. No task per connection: the socket's callbacks feed the trunk, the trunk's callbacks
+feed the socket. `websockets`' Sans-I/O protocol does control frames and closing; data frames are parsed in `frames`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from enum import Enum
-from typing import Any, cast
+from typing import Any
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from penstock.api.trunk.v1 import trunk_pb2
-from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reason, end, may_be_sent
+from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reason, may_be_sent
 from penstock.trunk.batch import Kind
-from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
-from penstock_edge.compressed import CompressedReader, compressed_frame, deflate_extensions
-from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
+from penstock.trunk.stream import NO_SINK, Closing, TrunkStream
+from penstock_edge.compressed import CompressedReader, compressed_frame
+from penstock_edge.ended import StreamRecord, record_end
 from penstock_edge.frames import FrameReader, Reader, frame_header
-from penstock_edge.headers import answer_headers
 from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
-from penstock_edge.opening import Opening
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
-from penstock_edge.upgrade import open_stream_request, refusal_response, split_target
 
 CLOSE_TIMEOUT_S = 10.0
 """Time for the client to answer a close frame before the connection is dropped."""
-
-EARLY_BYTES_MAX = 64 * 1024
-"""What a client may send before its upgrade is answered; then its socket is not read."""
 
 JOIN_BYTES_MAX = 16 * 1024
 """Up to this size, output is joined into one buffer; above, handed to the socket as it is."""
@@ -49,27 +41,28 @@ WRITE_BUFFER_BYTES_HIGH = 128 * 1024
 _TEXT = int(Kind.TEXT)
 _LAST = int(Kind.LAST)
 
-_log = logging.getLogger("penstock.edge.websockets")
-_log.setLevel(logging.WARNING)
-
 
 class Phase(Enum):
     """Where a connection is in its life."""
 
-    HANDSHAKE = "handshake"
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
 
 
 class EdgeWebSocket(asyncio.Protocol):
-    """One client's connection. Made by uvicorn for every upgrade request."""
+    """One client's connection, with its stream.
+
+    Args:
+        transport: the socket, whose protocol this becomes.
+        protocol: the library's, after the handshake.
+        is_reading: whether the socket is read now.
+    """
 
     __slots__ = (
         "_bytes_in",
         "_bytes_out",
         "_deployment",
-        "_early",
         "_end",
         "_has_pongs_waiting",
         "_hold_bytes",
@@ -82,7 +75,6 @@ class EdgeWebSocket(asyncio.Protocol):
         "_messages_in",
         "_messages_out",
         "_opened_at",
-        "_opening",
         "_out",
         "_out_bytes",
         "_out_segments",
@@ -91,39 +83,48 @@ class EdgeWebSocket(asyncio.Protocol):
         "_protocol",
         "_reader",
         "_replica_id",
-        "_response",
         "_server_state",
         "_stream",
         "_stream_id",
-        "_subprotocols",
         "_timer",
         "_transport",
     )
 
-    def __init__(self, plane: DataPlane, server_state: Any) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        server_state: Any,
+        transport: asyncio.Transport,
+        protocol: ServerProtocol,
+        *,
+        deployment: Deployment,
+        stream: TrunkStream,
+        stream_id: str,
+        replica_id: str,
+        is_reading: bool = True,
+    ) -> None:
         self._plane = plane
         self._server_state = server_state
-        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
-        self._protocol: ServerProtocol = ServerProtocol(max_size=125, logger=_log)
-        self._phase = Phase.HANDSHAKE
-        self._opening: Opening | None = None
-        self._response: Response | None = None
-        self._early: bytearray | None = None
-        self._deployment: Deployment | None = None
-        self._stream: TrunkStream | None = None
-        self._stream_id = ""
-        self._subprotocols: tuple[str, ...] = ()
-        self._replica_id = ""
-        self._reader: Reader = cast(Reader, None)
-        self._liveness: Liveness = cast(Liveness, None)
+        self._transport = transport
+        self._protocol = protocol
+        self._deployment = deployment
+        self._stream: TrunkStream | None = stream
+        self._stream_id = stream_id
+        self._replica_id = replica_id
+        self._phase = Phase.OPEN
+        limit = deployment.settings.message_bytes_max
+        self._reader: Reader = (
+            CompressedReader(self, protocol, limit) if protocol.extensions else FrameReader(self, limit)
+        )
+        self._opened_at = plane.now()
+        self._liveness = Liveness(deployment.settings, self._opened_at)
         self._timer: asyncio.TimerHandle | None = None
-        self._opened_at = 0.0
         self._end: tuple[EndCode, int] | None = None
         self._is_peer_done = False
         """The client has sent its close frame, or its side of the connection is gone."""
         self._has_pongs_waiting = False
         """Answers of the library wait in the socket's buffer; until they are gone, the client is not read."""
-        self._is_read_paused = False
+        self._is_read_paused = not is_reading
         self._is_write_paused = False
         self._is_dirty = False
         self._out: list[bytes] = []
@@ -133,26 +134,24 @@ class EdgeWebSocket(asyncio.Protocol):
         """Payload bytes that were written while the socket was slow: their credit is held back."""
         self._hold_segments = 0
         self._bytes_in = self._bytes_out = self._messages_in = self._messages_out = 0
+        plane.stream_began()
+        server_state.connections.add(self)
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_HIGH)
+        self._arm()
+
+    def start(self, early: bytes) -> None:
+        """Takes what the client has sent before the upgrade was answered."""
+        self.data_received(early)
+        if self._stream is not None and not self._stream.is_blocked:
+            self._resume_reading()
 
     # Calls of the transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """uvicorn hands over the socket."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_HIGH)
-        self._server_state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something."""
         if self._phase is Phase.OPEN:
             self._liveness.heard = True
-            self._bytes_in += len(data)
             self._reader.feed(data)
-        elif self._phase is Phase.HANDSHAKE:
-            if self._response is None:
-                self._handshake(data)
-            else:
-                self._keep_early(data)
         elif self._phase is Phase.CLOSING:
             self._reader.feed(data)
 
@@ -168,18 +167,13 @@ class EdgeWebSocket(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._opening is not None:
-            self._opening.cancel()
-            self._opening = None
         self._out = []
         stream = self._stream
         if stream is not None:
             code, close_code = self._end or (EndCode.CLIENT_GONE, ABNORMAL)
             stream.close(code, close_code, discard=True)
             self._finish(code, close_code)
-        self._reader = cast(Reader, None)
-        self._response = None
-        self._early = None
+        self._reader.is_stopped = True
 
     def pause_writing(self) -> None:
         """The client is slow: from now on credit is held back."""
@@ -200,131 +194,13 @@ class EdgeWebSocket(asyncio.Protocol):
         """uvicorn stops, after the edge's own drain: whatever is still open is ended."""
         self.end(EndCode.EDGE_DRAINING)
 
-    # Handshake
-
-    def _handshake(self, data: bytes) -> None:
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Request):
-                self._upgrade(event)
-                return
-        if self._protocol.handshake_exc is not None:
-            self._refuse(EndCode.BAD_UPGRADE, str(self._protocol.handshake_exc))
-
-    def _upgrade(self, request: Request) -> None:
-        hosts = request.headers.get_all("Host")
-        if len(hosts) != 1:  # RFC 9112 section 3.2
-            self._refuse(EndCode.BAD_UPGRADE, f"The request has {len(hosts)} Host headers; exactly one is needed.")
-            return
-        route = self._plane.table.match(hosts[0], split_target(request)[0])
-        if route is not None and route.deployment.settings.compression:
-            self._protocol.available_extensions = deflate_extensions()
-        response = self._protocol.accept(request)
-        if response.status_code != 101:
-            answer = refusal_response(
-                EndCode.BAD_UPGRADE,
-                response.body.decode().strip(),
-                status=response.status_code,
-                headers=[("Allow", value) for value in response.headers.get_all("Allow")],
-                is_head=request.method == "HEAD",
-            )
-            self._answer_refusal(EndCode.BAD_UPGRADE, *answer)
-            return
-        if route is None and self._plane.snapshot_version == 0:
-            self._refuse(EndCode.REPLICA_NOT_READY, "Edge has not heard from its controller yet.", retry_after=1)
-            return
-        if route is None:
-            hint = f"{TABLE[EndCode.NOT_FOUND].reason} WebSocket models are at /model/NAME/websocket."
-            self._refuse(EndCode.NOT_FOUND, hint)
-            return
-        self._deployment = route.deployment
-        if self._plane.is_draining:
-            self._refuse(EndCode.EDGE_DRAINING, retry_after=1)
-            return
-        if route.endpoint not in ("websocket", "sync"):
-            row = TABLE[EndCode.NOT_WEBSOCKET]
-            self._refuse(row.code, f"{row.reason} WebSocket models are at /model/NAME/websocket.")
-            return
-        self._response = response
-        self._stream_id = self._plane.next_stream_id()
-        self._opened_at = self._plane.now()
-        opening = open_stream_request(request, self._transport, route.deployment, self._stream_id, route.suffix)
-        self._subprotocols = tuple(opening.subprotocols)
-        self._opening = Opening(self._plane, route.deployment, opening, self)
-        self._opening.start()
-
-    def _keep_early(self, data: bytes) -> None:
-        """Holds what comes before the upgrade is answered."""
-        if self._early is None:
-            self._early = bytearray()
-        self._early += data
-        if len(self._early) > EARLY_BYTES_MAX:
-            self._pause_reading()
-
-    def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
-        """The runner has given a slot: the upgrade is answered."""
-        assert self._response is not None and self._deployment is not None
-        plane, deployment = self._plane, self._deployment
-        self._opening = None
-        self._stream = stream
-        self._replica_id = replica_id
-        response, self._response = self._response, None
-        response.headers.update(answer_headers(accept.headers))
-        if accept.subprotocol in self._subprotocols:
-            response.headers["Sec-WebSocket-Protocol"] = accept.subprotocol
-        self._protocol.send_response(response)
-        self._write_protocol()
-        now = plane.now()
-        record_start(deployment, now - self._opened_at, plane.metrics)
-        plane.stream_began()
-        self._phase = Phase.OPEN
-        self._opened_at = now
-        limit = deployment.settings.message_bytes_max
-        if self._protocol.extensions:
-            self._reader = CompressedReader(self, self._protocol, limit)
-        else:
-            self._reader = FrameReader(self, limit)
-        self._liveness = Liveness(deployment.settings, now)
-        self._arm()
-        if self._early is not None:
-            early, self._early = bytes(self._early), None
-            self.data_received(early)
-            if not stream.is_blocked:
-                self._resume_reading()
-        return self
-
-    def stream_refused(self, reject: trunk_pb2.RejectStream) -> None:
-        """There is no slot."""
-        self._opening = None
-        row = end(reject.code)
-        self._answer_refusal(
-            row.code,
-            *refusal_response(
-                row.code,
-                reject.reason,
-                status=reject.http_status,
-                retry_after=reject.retry_after_seconds,
-                headers=answer_headers(reject.headers),
-                body=reject.body,
-            ),
-        )
-
-    def _refuse(self, code: EndCode, text: str = "", *, status: int = 0, retry_after: int = 0) -> None:
-        self._answer_refusal(code, *refusal_response(code, text, status=status, retry_after=retry_after))
-
-    def _answer_refusal(self, code: EndCode, status: int, answer: bytes) -> None:
-        """Answers the upgrade with an HTTP status, and closes."""
-        record_refusal(self._deployment.name if self._deployment else "", code, status, self._plane.metrics)
-        self._transport.write(answer)
-        self._phase = Phase.CLOSED
-        self._transport.close()
-
     # Client to model
 
     def on_data(self, kind: int, data: bytes) -> None:
         """A message or segment of the client."""
         if self._phase is not Phase.OPEN:
             return
+        self._bytes_in += len(data)
         if kind <= _TEXT or kind == _LAST:
             self._messages_in += 1
         self._liveness.message = True
@@ -451,12 +327,7 @@ class EdgeWebSocket(asyncio.Protocol):
 
     def end(self, code: EndCode, detail: str = "") -> None:
         """Ends the stream from the edge's side, both ways."""
-        if self._phase is Phase.HANDSHAKE:
-            if self._opening is not None:
-                self._opening.cancel()
-                self._opening = None
-            self._refuse(code, detail, retry_after=1)
-        elif self._phase is Phase.OPEN:
+        if self._phase is Phase.OPEN:
             row = TABLE[code]
             self.flush()
             self._close_stream(code, row.close_code, row.reason)
@@ -494,7 +365,7 @@ class EdgeWebSocket(asyncio.Protocol):
     def _finish(self, code: EndCode, close_code: int) -> None:
         """The stream is over: counts it once."""
         stream, self._stream = self._stream, None
-        if stream is None or self._deployment is None:
+        if stream is None:
             return
         if not stream.is_remote_closed:
             stream.sink = Leftover(self._plane, self._deployment.id, self._replica_id)

@@ -9,10 +9,14 @@ from typing import Protocol
 
 import structlog
 
+from penstock.close_codes import TABLE, EndCode
 from penstock_runner.attach_state import State, Status
 from penstock_runner.lag import LoopLag
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.process_facts import resident_bytes
+
+NO_WEBSOCKET = f"no websocket method: streams end with {TABLE[EndCode.NOT_WEBSOCKET].close_code}"
+"""What people are told of a model that serves no streams."""
 
 _log = structlog.get_logger("runner")
 
@@ -66,6 +70,7 @@ class Replica:
         self._ready = False
         self._stopping = False
         self._failure: str | None = None
+        self._note = ""
         self._grace: asyncio.TimerHandle | None = None
         self._announcements: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = lambda: None
@@ -74,6 +79,7 @@ class Replica:
     def set_model(self, model: LoadedModel) -> None:
         assert self._server is not None
         self._server.set_model(model)
+        self._note = "" if model.websocket is not None else NO_WEBSOCKET
         self._ready = True
         self._lag.start()
         self._announce()
@@ -112,6 +118,7 @@ class Replica:
             state,
             active_streams=server.active_streams,
             stream_capacity=server.capacity,
+            message=self._note,
             streams_total=server.streams_total,
             rejected_total=server.rejected_total,
         )

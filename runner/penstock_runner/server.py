@@ -97,7 +97,7 @@ class RunnerServer:
             OSError: the address cannot be bound.
         """
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        handler = grpc.stream_stream_rpc_method_handler(self._connect)
+        handler: Any = grpc.stream_stream_rpc_method_handler(self._connect)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(TRUNK_SERVICE, {"Connect": handler}),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((TRUNK_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

@@ -40,6 +40,11 @@ def configure_logs(component: str, fmt: LogFormat, level: str = "info") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_component,
     ]
+    foreign: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        _drop_color_message,
+    ]
     renderers: list[structlog.typing.Processor]
     if fmt == "json":
         renderers = [
@@ -60,10 +65,16 @@ def configure_logs(component: str, fmt: LogFormat, level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*shared, *foreign],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
+
+
+def _drop_color_message(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """uvicorn adds its message once more, with escape sequences for colours."""
+    event.pop("color_message", None)
+    return event

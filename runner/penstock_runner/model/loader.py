@@ -47,10 +47,6 @@ def prepare(directory: Path, config: TrussConfig) -> None:
     """
     os.environ.update(config.environment_variables)
     os.chdir(directory)
-    try:
-        Path(config.data_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        _log.warning("data_dir_not_made", data_dir=config.data_dir, cause=exc.strerror)
     extend_path(directory, config)
 
 
@@ -76,6 +72,8 @@ def load_model(
         )
     model_class, model_file = import_model_class(directory, config)
     arguments = _init_arguments(model_class, config, environment)
+    if "data_dir" in arguments:
+        _make_data_dir(config)
     model = _user_step(lambda: model_class(**arguments), f"`{model_class.__name__}.__init__`", model_file)
     try:
         definition = check_model(model)
@@ -102,6 +100,14 @@ def _init_arguments(model_class: type, config: TrussConfig, environment: Mapping
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         return offered
     return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
+
+
+def _make_data_dir(config: TrussConfig) -> None:
+    # Only for a model that asks for it: the folder is in a directory of the user's.
+    try:
+        Path(config.data_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        _log.warning("data_dir_not_made", data_dir=config.data_dir, cause=exc.strerror)
 
 
 def _setup_environment(model: object, environment: Mapping[str, Any], model_file: Path) -> None:

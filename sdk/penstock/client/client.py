@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MESSAGE_BYTES_MAX = 100 << 20
 """Largest message that is received unless the client is told otherwise: the platform's own default limit."""
 
+OPEN_TIMEOUT_S = 45.0
+"""A little more than an edge waits by default for a slot (queue_timeout, 30 s) and a replica's answer (10 s), so that
+its refusal, with the cause, comes before the client gives up."""
+
 
 class Client:
     """Opens streams to the deployments behind one edge.
@@ -38,7 +42,7 @@ class Client:
         url: str,
         *,
         token: str | None = None,
-        open_timeout: float = 10,
+        open_timeout: float = OPEN_TIMEOUT_S,
         close_timeout: float = 10,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
         ca_file: str | Path | None = None,

@@ -49,8 +49,9 @@ async def facts_streams(url: str, count: int) -> AsyncIterator[dict[int, list[Cl
 
 def kill(pid: int) -> float:
     """Returns when it was killed."""
+    killed_at = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    return time.monotonic()
+    return killed_at
 
 
 async def keep_asking(streams: list[ClientConnection], pid: int, until: asyncio.Event) -> list[float]:

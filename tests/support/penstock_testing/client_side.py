@@ -1,4 +1,4 @@
-"""The far end of a runner's trunk, in memory: an edge that opens streams as a test says, and notes what the model does."""
+"""The far end of a runner's trunk, in memory: an edge that opens streams and notes what the model does."""
 
 from __future__ import annotations
 

@@ -64,7 +64,9 @@ class ModelSide:
         self.runner.pump()
         return done
 
-    def close(self, code: EndCode = EndCode.COMPLETED, close_code: int | None = None, reason: str | None = None) -> None:
+    def close(
+        self, code: EndCode = EndCode.COMPLETED, close_code: int | None = None, reason: str | None = None
+    ) -> None:
         row = TABLE[code]
         self.stream.close(
             code, row.close_code if close_code is None else close_code, row.reason if reason is None else reason

@@ -178,7 +178,9 @@ class TrunkPair:
         return sink, self.runner_sinks[sink.trunk_stream.id]
 
     def take(self, role: Role) -> bool:
-        """Puts a batch of that side on the wire, if it has one."""
+        """Puts a batch of that side on the wire, if it has announced one: a writer sleeps until then."""
+        if not self.is_announced[role]:
+            return False
         endpoint, wire = (self.edge, self.to_runner) if role is Role.EDGE else (self.runner, self.to_edge)
         payload = endpoint.take_batch()
         if payload is None:

@@ -23,9 +23,7 @@ class Pair:
 
     def __init__(self, limit: int = LIMIT) -> None:
         self.server = ServerProtocol(extensions=deflate_extensions(), max_size=125)
-        self.client = ClientProtocol(
-            parse_uri("ws://h/"), extensions=[ClientPerMessageDeflateFactory()], max_size=None
-        )
+        self.client = ClientProtocol(parse_uri("ws://h/"), extensions=[ClientPerMessageDeflateFactory()], max_size=None)
         self.client.send_request(self.client.connect())
         self.server.receive_data(b"".join(self.client.data_to_send()))
         (request,) = self.server.events_received()

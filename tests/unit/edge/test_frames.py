@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -102,7 +103,7 @@ def text(data: str) -> bytes:
 
 def cut(data: bytes, at: Sequence[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(data) + 1) for place in at}), len(data)]
-    return [data[start:stop] for start, stop in zip(edges, edges[1:], strict=False) if start < stop]
+    return [data[start:stop] for start, stop in pairwise(edges) if start < stop]
 
 
 @st.composite

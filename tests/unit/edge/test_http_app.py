@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from penstock_edge.http_app import make_http_app
-
 from penstock_testing.edge_kit import EdgeKit
 
 Answer = tuple[int, dict[str, str], bytes]

@@ -36,9 +36,7 @@ class Clock:
         return self.seen[before:]
 
 
-def settings(
-    ping_interval: float = 20, ping_timeout: float = 20, idle: float = 0, age: float = 0
-) -> StreamSettings:
+def settings(ping_interval: float = 20, ping_timeout: float = 20, idle: float = 0, age: float = 0) -> StreamSettings:
     return StreamSettings(
         ping_interval_s=ping_interval, ping_timeout_s=ping_timeout, idle_timeout_s=idle, stream_age_max_s=age
     )

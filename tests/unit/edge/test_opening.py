@@ -4,18 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+
 from penstock.api.control.v1 import control_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.stream import NO_SINK, StreamSink, TrunkStream
 from penstock_edge.opening import Opening, refusal_text
-
 from penstock_testing.edge_kit import EdgeKit, ModelSide, duration
 from penstock_testing.virtual_time import run_virtual
 
-SETTINGS = control_pb2.StreamSettings(
-    queue_timeout=duration(30), handshake_timeout=duration(10), queue_streams_max=3
-)
+SETTINGS = control_pb2.StreamSettings(queue_timeout=duration(30), handshake_timeout=duration(10), queue_streams_max=3)
 Replica = tuple[str, int, int]
 
 

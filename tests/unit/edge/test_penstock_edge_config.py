@@ -19,9 +19,34 @@ def test_defaults_serve_on_loopback_only() -> None:
 
 def test_every_option_is_taken() -> None:
     config = parse_arguments(
-        ["--listen", "[::1]:0", "--grpc-listen", "0.0.0.0:81", "--insecure", "--static", "a=h:1", "--static", "b=[::1]:2"]
-        + ["--workers", "4", "--drain-timeout", "1.5", "--ready-file", "r.json", "--lifeline-fd", "9"]
-        + ["--log-format", "text", "--log-level", "debug", "--tls-cert", "c.pem", "--tls-key", "k.pem", "--worker"]
+        [
+            "--listen",
+            "[::1]:0",
+            "--grpc-listen",
+            "0.0.0.0:81",
+            "--insecure",
+            "--static",
+            "a=h:1",
+            "--static",
+            "b=[::1]:2",
+            "--workers",
+            "4",
+            "--drain-timeout",
+            "1.5",
+            "--ready-file",
+            "r.json",
+            "--lifeline-fd",
+            "9",
+            "--log-format",
+            "text",
+            "--log-level",
+            "debug",
+            "--tls-cert",
+            "c.pem",
+            "--tls-key",
+            "k.pem",
+            "--worker",
+        ]
     )
 
     assert (config.listen_host, config.listen_port, config.grpc_listen) == ("::1", 0, "0.0.0.0:81")
@@ -52,7 +77,10 @@ def test_an_address_that_others_can_reach_has_to_be_meant(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--listen", "8000", *STATIC], "argument --listen: expected HOST:PORT with a port from 0 to 65535, got '8000'"),
+        (
+            ["--listen", "8000", *STATIC],
+            "argument --listen: expected HOST:PORT with a port from 0 to 65535, got '8000'",
+        ),
         (["--listen", ":8000", *STATIC], "expected HOST:PORT"),
         (["--listen", "h:65536", *STATIC], "expected HOST:PORT with a port from 0 to 65535, got 'h:65536'"),
         (["--listen", "h:-1", *STATIC], "expected HOST:PORT"),

@@ -8,6 +8,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -24,6 +25,7 @@ from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.server import RunnerServer
 
 LIMIT_S = 20.0
+LISTEN = ["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]
 
 
 async def echo(websocket: WebSocket) -> None:
@@ -55,10 +57,7 @@ async def edge(folder: Path, *arguments: str) -> AsyncIterator[Edge]:
     address = await runner.start("127.0.0.1:0")
     runner.set_model(LoadedModel(object(), echo, Path(__file__)))
     ready = folder / "ready.json"
-    config = parse_arguments(
-        ["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0", "--static", f"echo={address}"]
-        + ["--ready-file", str(ready), *arguments]
-    )
+    config = parse_arguments([*LISTEN, "--static", f"echo={address}", "--ready-file", str(ready), *arguments])
     serving = asyncio.create_task(serve(config, bind(config)))
     try:
         async with asyncio.timeout(LIMIT_S):
@@ -80,10 +79,17 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 async def closed(client: ClientConnection) -> tuple[int, str]:
     with pytest.raises(ConnectionClosed):
-        while True:
-            await client.recv()
+        await client.recv()
     assert client.close_code is not None and client.close_reason is not None
     return client.close_code, client.close_reason
+
+
+async def refusal(served: Edge) -> InvalidStatus | None:
+    try:
+        async with served.client():
+            return None
+    except InvalidStatus as refused:
+        return refused
 
 
 def test_an_edge_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
@@ -93,7 +99,8 @@ def test_an_edge_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
                 await client.send("hello")
                 assert await client.recv() == "hello"
             async with grpc.aio.insecure_channel(served.grpc) as channel:
-                answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+                health: Any = health_pb2_grpc.HealthStub(channel)
+                answer = await health.Check(health_pb2.HealthCheckRequest())
                 assert answer.status == health_pb2.HealthCheckResponse.SERVING
             served.stop()
 
@@ -102,22 +109,17 @@ def test_an_edge_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
 
 def test_a_drain_waits_for_open_streams_and_refuses_new_ones(tmp_path: Path) -> None:
     async def main() -> None:
-        async with edge(tmp_path) as served:
-            async with served.client() as client:
-                await client.send("before")
-                assert await client.recv() == "before"
-                served.stop()
-                while True:
-                    try:
-                        async with served.client():
-                            pass
-                    except InvalidStatus as refused:
-                        assert refused.response.status_code == 503
-                        assert refused.response.headers["Retry-After"]
-                        break
-                await client.send("still served")
-                assert await client.recv() == "still served"
-                assert not served.serving.done()
+        async with edge(tmp_path) as served, served.client() as client:
+            await client.send("before")
+            assert await client.recv() == "before"
+            served.stop()
+            while (refused := await refusal(served)) is None:
+                pass
+            assert refused.response.status_code == 503
+            assert refused.response.headers["Retry-After"]
+            await client.send("still served")
+            assert await client.recv() == "still served"
+            assert not served.serving.done()
 
     run(main)
 
@@ -142,8 +144,8 @@ def test_a_grpc_address_that_is_taken_ends_the_edge_with_a_clear_message() -> No
             config = parse_arguments(
                 ["--listen", "127.0.0.1:0", "--grpc-listen", address, "--static", "echo=127.0.0.1:1"]
             )
-            with bind(config) as listener:
-                with pytest.raises(SystemExit, match=f"edge: cannot listen on {address}.*--grpc-listen"):
-                    await serve(config, listener)
+            expected = f"edge: cannot listen on {address}.*--grpc-listen"
+            with bind(config) as listener, pytest.raises(SystemExit, match=expected):
+                await serve(config, listener)
 
     run(main)

@@ -4,7 +4,6 @@ import asyncio
 
 from penstock.api.control.v1 import control_pb2
 from penstock_edge.plane import new_edge_id
-
 from penstock_testing.edge_kit import EdgeKit
 from penstock_testing.virtual_time import run_virtual
 
@@ -14,9 +13,7 @@ def snapshot(epoch: int, version: int, *ids: str, partial: bool = False) -> cont
         epoch=epoch,
         version=version,
         partial=partial,
-        deployments=[
-            control_pb2.DeploymentRoute(deployment_id=id, name=id, environments=["production"]) for id in ids
-        ],
+        deployments=[control_pb2.DeploymentRoute(deployment_id=id, name=id, environments=["production"]) for id in ids],
         replicas=[
             control_pb2.ReplicaRoute(
                 replica_id=f"{id}-r",

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 from fastapi import WebSocket
+
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
@@ -70,9 +71,7 @@ async def echo(websocket: WebSocket) -> None:
 
 @asynccontextmanager
 async def runner() -> AsyncIterator[tuple[RunnerServer, str]]:
-    server = RunnerServer(
-        replica_id="r1", deployment_id="d1", settings=PenstockSettings(), on_change=lambda: None
-    )
+    server = RunnerServer(replica_id="r1", deployment_id="d1", settings=PenstockSettings(), on_change=lambda: None)
     address = await server.start("127.0.0.1:0")
     server.set_model(LoadedModel(object(), echo, Path(__file__)))
     try:

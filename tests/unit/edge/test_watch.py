@@ -11,7 +11,6 @@ import pytest
 from penstock.api.control.v1 import control_pb2, control_pb2_grpc
 from penstock_edge import watch as watch_module
 from penstock_edge.watch import ControllerSession
-
 from penstock_testing.edge_kit import EdgeKit
 
 LIMIT_S = 20.0
@@ -35,7 +34,7 @@ class Controller(control_pb2_grpc.EdgeSessionServiceServicer):
         self.outbox: asyncio.Queue[control_pb2.Snapshot | None] = asyncio.Queue()
         """None ends the call."""
 
-    async def Watch(self, requests: Any, context: Any) -> AsyncIterator[control_pb2.WatchResponse]:  # type: ignore[override]
+    async def Watch(self, requests: Any, context: Any) -> AsyncIterator[control_pb2.WatchResponse]:
         self.calls += 1
         self.news.set()
         reading = asyncio.create_task(self._read(requests))
@@ -181,5 +180,23 @@ def test_a_snapshot_that_cannot_be_applied_does_not_end_the_session(monkeypatch:
             controller.outbox.put_nowait(snapshot(2))
             controller.outbox.put_nowait(snapshot(2))
             await controller.until(lambda: kit.plane.snapshot_version == 2)
+
+    asyncio.run(main())
+
+
+def test_a_burst_of_failed_attempts_is_told_in_few_statuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        monkeypatch.setattr(watch_module, "HEARTBEAT_S", LIMIT_S)
+        async with session() as (controller, kit, _):
+            await controller.until(lambda: bool(controller.statuses()))
+            for number in range(500):
+                kit.plane.met(f"r{number}", control_pb2.PLACEMENT_OUTCOME_FULL)
+                await asyncio.sleep(0)
+
+            def told() -> int:
+                return sum(len(status.feedback) for status in controller.statuses())
+
+            await controller.until(lambda: told() == 500)
+            assert len(controller.statuses()) < 50
 
     asyncio.run(main())

@@ -13,7 +13,6 @@ import pytest
 
 from penstock_edge.config import parse_arguments
 from penstock_edge.workers import HEALTHY_S, RESTART_S_MAX, _command, _hold, _keep, _Place
-
 from penstock_testing.static_platform import wait_until
 
 STATIC = ["--static", "echo=127.0.0.1:1"]
@@ -118,10 +117,10 @@ def test_a_free_port_is_held_for_all_workers() -> None:
 
 def test_workers_share_an_address_and_end_together(tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
+    arguments = ["--listen", "127.0.0.1:0", "--workers", "2", *STATIC, "--ready-file", str(ready)]
     with (tmp_path / "log").open("wb") as log:
         parent = subprocess.Popen(
-            [sys.executable, "-P", "-m", "penstock_edge", "--listen", "127.0.0.1:0", "--workers", "2", *STATIC]
-            + ["--ready-file", str(ready)],
+            [sys.executable, "-P", "-m", "penstock_edge", *arguments],
             stderr=log,
             start_new_session=True,
         )

@@ -109,17 +109,28 @@ def test_secrets_are_looked_up_when_asked_for(tmp_path: Path, monkeypatch: pytes
 
 
 def test_process_is_prepared_as_a_truss_server_is(tmp_path: Path) -> None:
-    """Working directory, data folder and environment variables are there before the import."""
-    source = (
-        "import os, pathlib\n"
-        "SEEN = os.getcwd(), os.environ['FROM_CONFIG'], pathlib.Path('data').is_dir()\n"
-        f"class Model:\n{WEBSOCKET}"
-    )
+    """Working directory and environment variables are there before the import."""
+    source = f"import os\nSEEN = os.getcwd(), os.environ['FROM_CONFIG']\nclass Model:\n{WEBSOCKET}"
 
     load(tmp_path, source, config="environment_variables: {FROM_CONFIG: true}\n")
 
     seen = sys.modules["model.model"].SEEN
-    assert seen == (str(tmp_path), "true", True)
+    assert seen == (str(tmp_path), "true")
+
+
+@pytest.mark.parametrize("signature", ["self, data_dir", "self, **kwargs", "self, *, secrets, data_dir=None"])
+def test_data_folder_is_made_for_a_model_that_asks_for_it(signature: str, tmp_path: Path) -> None:
+    init = f"    def __init__({signature}):\n        self.is_there = os.path.isdir('blobs/big')\n"
+
+    model = load(tmp_path, f"import os\nclass Model:\n{init}{WEBSOCKET}", config="data_dir: blobs/big\n")
+
+    assert model.instance.is_there  # type: ignore[attr-defined]
+
+
+def test_data_folder_is_not_made_for_a_model_that_does_not_ask_for_it(tmp_path: Path) -> None:
+    load(tmp_path, f"class Model:\n    def __init__(self, config, secrets): pass\n{WEBSOCKET}")
+
+    assert not (tmp_path / "data").exists()
 
 
 def test_load_runs_once_after_init(tmp_path: Path) -> None:
@@ -209,4 +220,6 @@ def test_custom_server_is_refused_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_data_folder_that_cannot_be_made_does_not_stop_the_load(tmp_path: Path) -> None:
-    assert load(tmp_path, f"class Model:\n{WEBSOCKET}", files={"data": "a file"}).websocket is not None
+    source = f"class Model:\n    def __init__(self, data_dir): pass\n{WEBSOCKET}"
+
+    assert load(tmp_path, source, files={"data": "a file"}).websocket is not None

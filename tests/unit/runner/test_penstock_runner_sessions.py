@@ -17,7 +17,6 @@ from penstock.truss.settings import PenstockSettings
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.sessions import Sessions
 from penstock_runner.slots import Slots
-
 from penstock_testing.client_side import DEPLOYMENT_ID, ClientSide, MemoryTrunk, pass_time, settle
 from penstock_testing.virtual_time import run_virtual
 
@@ -150,11 +149,15 @@ def test_accepting_again_is_an_error_of_the_handler() -> None:
     assert ended_with(handler)[0] == MODEL_ERROR
 
 
+def send_bytes(client: ClientSide) -> None:
+    client.send(b"bytes")
+
+
 def test_the_wrong_kind_of_message_is_an_error_of_the_handler() -> None:
     async def handler(websocket: WebSocket) -> None:
         await websocket.receive_text()
 
-    assert ended_with(handler, lambda client: client.send(b"bytes") and None)[0] == MODEL_ERROR
+    assert ended_with(handler, send_bytes)[0] == MODEL_ERROR
 
 
 def test_a_model_without_the_method_closes_with_1003_and_the_exact_reason() -> None:
@@ -191,7 +194,7 @@ def test_the_log_of_a_failure_has_the_users_frames_and_the_stream() -> None:
         assert entry["stream_id"] == "s1"
         assert entry["message"] == "Internal Server Error (in model/chainlet)."
         assert "my mistake" in entry["traceback"] and "in handler" in entry["traceback"]
-        assert "sessions.py\", line" not in entry["traceback"].replace(__file__, "")
+        assert 'sessions.py", line' not in entry["traceback"].replace(__file__, "")
 
     run_virtual(main())
 

@@ -11,7 +11,6 @@ from penstock.trunk.endpoint import Endpoint
 from penstock.trunk.stream import TrunkStream
 from penstock_runner.stream import ModelStream
 from penstock_runner.websocket import make_websocket
-
 from penstock_testing.client_side import MemoryTrunk
 from penstock_testing.virtual_time import run_virtual
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from penstock_runner.attach_state import State
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.replica import Replica
 
-MODEL = LoadedModel(instance=object(), websocket=None, model_file=Path("model.py"))
+
+async def handler(_websocket: object) -> None: ...
+
+
+MODEL = LoadedModel(instance=object(), websocket=handler, model_file=Path("model.py"))
 
 
 class FakeServer:
@@ -92,6 +97,16 @@ def test_it_starts_then_is_ready() -> None:
     assert scene.replica.read().state is State.READY
     assert scene.server.announced == [True]
     assert scene.changes == 1
+
+
+def test_model_without_a_websocket_method_is_ready_and_says_that_it_serves_no_streams() -> None:
+    async def act(scene: Scene) -> None:
+        scene.replica.set_model(replace(MODEL, websocket=None))
+
+    status = play(act).replica.read()
+
+    assert (status.state, status.message) == (State.READY, "no websocket method: streams end with 1003")
+    assert play(become_ready).replica.read().message == ""
 
 
 def test_counts_are_those_of_the_server() -> None:

@@ -45,6 +45,13 @@ def test_records_of_the_standard_library_are_json_too_and_carry_their_logger() -
     assert line["level"] == "warning"
 
 
+def test_second_message_of_uvicorn_with_colours_is_left_out() -> None:
+    code = "logging.getLogger('uvicorn.error').info('up', extra={'color_message': '\\x1b[1mup\\x1b[0m'})"
+    (line,) = lines(run(code))
+    assert line["event"] == "up"
+    assert "color_message" not in line
+
+
 def test_exception_is_one_line_with_the_traceback() -> None:
     code = "try:\n    1 / 0\nexcept ZeroDivisionError:\n    structlog.get_logger('edge').exception('it_failed')"
     (line,) = lines(run(code))

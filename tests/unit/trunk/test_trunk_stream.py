@@ -292,7 +292,7 @@ def test_credit_that_is_consumed_after_the_end_changes_nothing() -> None:
 def test_many_discarded_streams_in_the_ring_do_not_hide_the_one_behind_them() -> None:
     pair = TrunkPair()
     pair.settle()
-    sinks = [pair.open() for _ in range(BATCH_ITEMS_MAX + 100)]
+    sinks = [pair.open() for _ in range(3 * BATCH_ITEMS_MAX)]
     pair.settle()
     *leaving, staying = sinks
     for sink in leaving:
