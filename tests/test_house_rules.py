@@ -22,15 +22,7 @@ LINES_UNLISTED_MAX = 500
 LONG_FILES: dict[str, str] = {}
 """Python files of more than 500 lines, with the reason why they are still one noun."""
 
-WITHOUT_TWIN: dict[str, str] = {
-    "edge/penstock_edge/http_app.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
-    "edge/penstock_edge/http_protocol.py": "tests/integration/adversarial/test_bad_upgrades.py asks a real edge",
-    "edge/penstock_edge/grpc_stream.py": "tests/integration/client/test_client_on_a_real_edge.py streams over gRPC",
-    "edge/penstock_edge/server.py": "tests/integration/up/test_up_for_real.py starts, drains and ends real edges",
-    "edge/penstock_edge/watch.py": "tests/integration/up/test_up_for_real.py has real edges follow a controller",
-    "edge/penstock_edge/websocket.py": "tests/integration/adversarial/ sends every kind of frame to a real edge",
-    "runner/penstock_runner/server.py": "tests/integration/runner/test_runner_life.py starts and drains real runners",
-}
+WITHOUT_TWIN: dict[str, str] = {}
 """Modules without a unit test of their own name: shells, with the test that runs them for real."""
 
 TWIN_FOLDERS = {

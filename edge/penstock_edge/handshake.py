@@ -22,6 +22,7 @@ from penstock_edge.headers import answer_headers
 from penstock_edge.opening import Opening
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
+from penstock_edge.tcp import keep_alive
 from penstock_edge.upgrade import open_stream_request, refusal_response, split_target
 from penstock_edge.websocket import EdgeWebSocket
 
@@ -72,6 +73,7 @@ class WebSocketHandshake(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """uvicorn hands over the socket."""
         self._transport = cast(asyncio.Transport, transport)
+        keep_alive(transport)
         self._server_state.connections.add(self)
 
     def data_received(self, data: bytes) -> None:

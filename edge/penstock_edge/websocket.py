@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from websockets.frames import Frame, Opcode
@@ -28,9 +29,16 @@ from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
+from penstock_edge.tcp import TcpState, tcp_state
 
 CLOSE_TIMEOUT_S = 10.0
 """Time for the client to answer a close frame before the connection is dropped."""
+
+FAREWELL_S = 10.0
+"""Time for a model to take what its client sent before it closed; then it is told of the close, whatever is left."""
+
+STUCK_LOOKS_MAX = 3
+"""Looks at a client that has sent its last byte, with a model that takes nothing meanwhile, before it is given up."""
 
 JOIN_BYTES_MAX = 16 * 1024
 """Up to this size, output is joined into one buffer; above, handed to the socket as it is."""
@@ -78,6 +86,8 @@ class EdgeWebSocket(asyncio.Protocol):
         "_out",
         "_out_bytes",
         "_out_segments",
+        "_pauses",
+        "_pauses_seen",
         "_phase",
         "_plane",
         "_protocol",
@@ -86,6 +96,7 @@ class EdgeWebSocket(asyncio.Protocol):
         "_server_state",
         "_stream",
         "_stream_id",
+        "_stuck_looks",
         "_timer",
         "_transport",
     )
@@ -122,6 +133,9 @@ class EdgeWebSocket(asyncio.Protocol):
         self._end: tuple[EndCode, int] | None = None
         self._is_peer_done = False
         """The client has sent its close frame, or its side of the connection is gone."""
+        self._pauses = 0
+        self._pauses_seen = 0
+        self._stuck_looks = 0
         self._has_pongs_waiting = False
         """Answers of the library wait in the socket's buffer; until they are gone, the client is not read."""
         self._is_read_paused = not is_reading
@@ -171,7 +185,11 @@ class EdgeWebSocket(asyncio.Protocol):
         stream = self._stream
         if stream is not None:
             code, close_code = self._end or (EndCode.CLIENT_GONE, ABNORMAL)
-            stream.close(code, close_code, discard=True)
+            if code is EndCode.CLIENT_CLOSED and stream.is_blocked:
+                # It said goodbye behind its last messages: the model may still take them, for a while.
+                self._plane.loop.call_later(FAREWELL_S, partial(stream.close, code, close_code, discard=True))
+            else:
+                stream.close(code, close_code, discard=True)
             self._finish(code, close_code)
         self._reader.is_stopped = True
 
@@ -257,6 +275,7 @@ class EdgeWebSocket(asyncio.Protocol):
     def _pause_reading(self) -> None:
         if not self._is_read_paused and not self._transport.is_closing():
             self._is_read_paused = True
+            self._pauses += 1
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
@@ -411,6 +430,18 @@ class EdgeWebSocket(asyncio.Protocol):
 
     # Liveness
 
+    def _has_client_left(self) -> bool:
+        """Asks the kernel, while the socket is not read because the model is slow."""
+        state = tcp_state(self._transport)
+        if state is not TcpState.CLOSE_WAIT or self._pauses != self._pauses_seen:
+            self._pauses_seen = self._pauses
+            self._stuck_looks = 0
+            return state is TcpState.CLOSED
+        # It has sent its last byte. The model may take what is there, unless it takes next to nothing: one read of the
+        # socket, 256 KiB at most, in all that time.
+        self._stuck_looks += 1
+        return self._stuck_looks >= STUCK_LOOKS_MAX
+
     def _arm(self) -> None:
         due = self._liveness.next_check()
         if due is not None:
@@ -419,6 +450,9 @@ class EdgeWebSocket(asyncio.Protocol):
     def _check_liveness(self) -> None:
         self._timer = None
         if self._phase is not Phase.OPEN:
+            return
+        if self._is_read_paused and self._has_client_left():
+            self._transport.abort()
             return
         due = self._liveness.check(self._plane.now(), is_reading=not self._is_read_paused)
         if due is Due.PING:

@@ -176,6 +176,12 @@ class RunnerServer:
         endpoint = Endpoint(Role.RUNNER, self._replica_id, on_output=writer.wake, on_open=on_open)
         self._endpoints.add(endpoint)
         writing = asyncio.get_running_loop().create_task(writer.run(context, endpoint))
+        handler = asyncio.current_task()
+        assert handler is not None
+        # Without its writer a trunk would hang in silence; cancelling the handler ends the call.
+        writing.add_done_callback(
+            lambda _: None if writer.is_stopped or endpoint.fault is not None else handler.cancel()
+        )
         detail = "call was cancelled"
         try:
             if self._slots.is_draining:

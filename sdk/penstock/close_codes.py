@@ -292,8 +292,6 @@ def may_be_sent(close_code: int) -> bool:
 
 
 def clip_reason(reason: str) -> str:
-    """Shortens `reason` to what fits a close frame, at a character boundary."""
+    """Shortens `reason` to what fits a close frame, at a character boundary; what is no UTF-8 becomes "?"."""
     data = reason.encode("utf-8", "replace")
-    if len(data) <= REASON_BYTES_MAX:
-        return reason
     return data[:REASON_BYTES_MAX].decode("utf-8", "ignore")

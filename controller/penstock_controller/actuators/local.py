@@ -18,8 +18,9 @@ from pathlib import Path
 
 import structlog
 
+from penstock.log_files import open_log, rotate
 from penstock.process_env import child_environment
-from penstock_controller.actuators import log_files
+from penstock_controller.actuators import replica_logs
 from penstock_controller.actuators.base import ExitListener, ReplicaExit, ReplicaProcess, ReplicaSpec, StartError
 from penstock_controller.actuators.process_table import (
     ProcessName,
@@ -95,9 +96,9 @@ class LocalActuator:
         known = self._watched.get(spec.replica_id)
         if known is not None:
             return known.process
-        path = log_files.log_file(self._log_dir, spec.replica_id)
-        log_files.prune(self._log_dir, spec.deployment_id, self._watched.keys())
-        log_files.rotate(path)
+        path = replica_logs.log_file(self._log_dir, spec.replica_id)
+        replica_logs.prune(self._log_dir, spec.deployment_id, self._watched.keys())
+        rotate(path)
         try:
             child = self._spawn(spec, path)
         except OSError as exc:
@@ -137,7 +138,7 @@ class LocalActuator:
         return replica_id not in self._watched and replica_id not in self._ended_before
 
     def log_path(self, replica_id: str) -> str:
-        return str(log_files.log_file(self._log_dir, replica_id))
+        return str(replica_logs.log_file(self._log_dir, replica_id))
 
     def check(self, replica_id: str) -> None:
         watched = self._watched.get(replica_id)
@@ -169,7 +170,7 @@ class LocalActuator:
         if self._lifeline_fd is not None:
             command += ["--lifeline-fd", str(self._lifeline_fd)]
             inherited = (self._lifeline_fd,)
-        output = log_files.open_log(log_path)
+        output = open_log(log_path)
         try:
             return subprocess.Popen(
                 command,
@@ -229,7 +230,7 @@ class LocalActuator:
         del self._watched[replica_id]
         delete_records(self._run_dir, replica_id)
         watched.gone.set()
-        output = log_files.tail(log_files.log_file(self._log_dir, replica_id))
+        output = replica_logs.tail(replica_logs.log_file(self._log_dir, replica_id))
         self._on_exit(ReplicaExit(replica_id, status, output))
 
     def _signal(self, watched: _Watched, number: signal.Signals) -> None:
@@ -245,7 +246,7 @@ class LocalActuator:
     async def _keep_logs_small(self) -> None:
         while True:
             await asyncio.sleep(LOG_CHECK_S)
-            paths = [log_files.log_file(self._log_dir, replica_id) for replica_id in self._watched]
+            paths = [replica_logs.log_file(self._log_dir, replica_id) for replica_id in self._watched]
             await asyncio.to_thread(_rotate_all, paths)
 
     async def list(self) -> Sequence[ReplicaProcess]:
@@ -255,7 +256,7 @@ class LocalActuator:
 def _rotate_all(paths: Sequence[Path]) -> None:
     for path in paths:
         try:
-            log_files.rotate(path)
+            rotate(path)
         except OSError as exc:
             log.warning("log_not_rotated", path=str(path), error=exc.strerror)
 

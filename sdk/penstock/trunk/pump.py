@@ -37,7 +37,7 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._pacer = pacer
-        self._is_stopped = False
+        self.is_stopped = False
 
     def wake(self) -> None:
         """Tells the writer that there is output. Loop thread only."""
@@ -47,7 +47,7 @@ class Writer:
 
     def stop(self) -> None:
         """Ends `run` as soon as everything that is pending has been written."""
-        self._is_stopped = True
+        self.is_stopped = True
         self.wake()
 
     async def run(self, call: Call, endpoint: Endpoint) -> None:
@@ -57,7 +57,7 @@ class Writer:
         while True:
             payload = endpoint.take_batch()
             if payload is None:
-                if self._is_stopped or endpoint.fault is not None:
+                if self.is_stopped or endpoint.fault is not None:
                     return
                 self._waiter = loop.create_future()
                 await self._waiter

@@ -225,8 +225,13 @@ class TrunkStream:
         self._endpoint.return_credit(self.id, owed)
 
     def close(self, code: EndCode, close_code: int, reason: str = "", *, discard: bool = False) -> None:
-        """Ends this side, behind everything that was sent; `discard` drops what is still queued. Idempotent."""
+        """Ends this side, behind everything that was sent; `discard` drops what is still queued.
+
+        Only the first call decides on code and reason; a later one may still discard.
+        """
         if self.is_local_closed:
+            if discard:
+                self._discard_all_but_close()
             return
         payload = self._endpoint.close_payload(code, close_code, reason)
         if discard:
@@ -244,6 +249,9 @@ class TrunkStream:
         """The peer has closed: nobody waits for what is still queued here, except for a close."""
         self.is_remote_closed = True
         self.is_send_closed = True
+        self._discard_all_but_close()
+
+    def _discard_all_but_close(self) -> None:
         if self._backlog:
             kind, data, _ = self._backlog[-1]
             self._backlog = None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
+import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from penstock_testing.npm_packages import NpmError, install_packages
 from penstock_testing.platform import Platform, running_platform
 
 HERE = Path(__file__).parent
 PACKAGES = ("ws@8.18.3", "wscat@6.1.0")
-INSTALL_SECONDS = 100
 
 
 @pytest.fixture(scope="session")
@@ -31,19 +30,10 @@ def npm_folder() -> Path:
     if npm is None or shutil.which("node") is None:
         pytest.skip("npm was not found")
     folder = Path(sys.prefix) / "npm-clients"
-    folder.mkdir(exist_ok=True)
-    stamp = folder / "installed"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not stamp.exists() or stamp.read_text() != " ".join(PACKAGES):
-            command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder)]
-            try:
-                done = subprocess.run(
-                    [*command, *PACKAGES], capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
-                )
-            except subprocess.TimeoutExpired:
-                pytest.skip(f"npm could not install {' '.join(PACKAGES)} within {INSTALL_SECONDS} s")
-            if done.returncode:
-                pytest.skip(f"npm could not install {' '.join(PACKAGES)}: {done.stderr.strip()[-200:]}")
-            stamp.write_text(" ".join(PACKAGES))
+    # The same for all workers of pytest-xdist.
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"process {os.getpid()}")
+    try:
+        install_packages(npm, PACKAGES, folder, run=run)
+    except NpmError as error:
+        pytest.skip(str(error))
     return folder

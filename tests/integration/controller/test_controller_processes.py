@@ -272,6 +272,7 @@ def test_pruned_deployment_cannot_be_reached_but_keeps_its_streams(
     controller.wait_streams(1)
     (model / "weights.txt").write_text("new")
     watcher = open_watcher(controller, watchers)
+    eventually(lambda: len(watcher.ready()) == 1, "the old one is in the snapshot")
 
     new = controller.apply(model, 1)
 

@@ -92,7 +92,7 @@ import os, pathlib, threading
 HERE = pathlib.Path(__file__).parent.parent
 assert threading.current_thread() is not threading.main_thread()
 assert pathlib.Path.cwd() == HERE
-assert pathlib.Path("data").is_dir()
+assert not pathlib.Path("data").exists()
 assert os.environ["LEVEL"] == "3"
 
 class Model:
@@ -100,6 +100,7 @@ class Model:
         assert threading.current_thread() is not threading.main_thread()
         assert config["custom"] == {"a": 1}
         assert data_dir == pathlib.Path("data")
+        assert data_dir.is_dir()
         assert secrets["token"] == "hush"
         assert environment == {"name": "staging"}
         lazy_data_resolver.block_until_download_complete()

@@ -58,6 +58,60 @@ def test_stream_finishes_after_an_interrupt(make_up: MakeUp) -> None:
     up.assert_nothing_runs()
 
 
+def test_streams_that_do_not_end_in_time_are_counted(make_up: MakeUp) -> None:
+    up = make_up(ECHO, "--drain-timeout=2")
+    (deployment,) = up.wait_ready()["deployments"]
+    with connect(deployment["websocket"]) as one, connect(deployment["websocket"]) as two:
+        for client in (one, two):
+            client.send("here")
+            assert client.recv(WAIT_S) == "here"
+        up.signal(signal.SIGINT)
+        for client in (one, two):
+            with pytest.raises(ConnectionClosedError) as closed:
+                client.recv(WAIT_S)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
+    assert up.wait_ended() == 0, up.text()
+    assert "2 streams were still open after 2 s and are closed with 1012\n" in up.text()
+    up.assert_nothing_runs()
+
+
+def test_printed_lines_can_be_pasted_in_the_same_shell_and_folder(make_up: MakeUp) -> None:
+    up = make_up(ECHO)
+    up.wait_ready()
+    up.wait_for_text("Press Ctrl-C")
+    (talk,) = (line.strip() for line in up.text().splitlines() if " -m websockets " in line)
+    (status,) = (line.partition("Status")[2] for line in up.text().splitlines() if line.startswith("  Status "))
+
+    talked = subprocess.run(["sh", "-c", talk], input="", capture_output=True, text=True, timeout=WAIT_S, check=False)
+    shown = subprocess.run(["sh", "-c", status], capture_output=True, text=True, timeout=WAIT_S, check=False)
+
+    assert "Connected to ws://" in talked.stdout, talked.stderr
+    assert shown.stdout.startswith("HEALTHY"), shown.stderr
+
+
+def test_model_without_a_websocket_method_is_told(make_up: MakeUp, tmp_path: Path) -> None:
+    up = make_up(make_model(tmp_path / "predictor", "class Model:\n    def predict(self, inputs):\n        pass\n"))
+    (deployment,) = up.wait_ready()["deployments"]
+    note = "no websocket method: streams end with 1003"
+
+    with connect(deployment["websocket"]) as client, pytest.raises(ConnectionClosedError) as closed:
+        client.recv(WAIT_S)
+    status = subprocess.run(
+        [sys.executable, "-P", "-m", "penstock_controller", "status", "--state-dir", str(up.state)],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1003
+    up.wait_for_text(f"    Note: {note}\n")
+    assert note in status.stdout
+    assert not (tmp_path / "predictor" / "data").exists()
+
+
 def test_second_interrupt_ends_at_once(make_up: MakeUp) -> None:
     up = make_up(ECHO, "--drain-timeout=600")
     (deployment,) = up.wait_ready()["deployments"]

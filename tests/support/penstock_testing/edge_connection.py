@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from penstock.api.control.v1 import control_pb2
+from penstock_edge.handshake import WebSocketHandshake
+from penstock_edge.tcp import TcpState
 from penstock_edge.websocket import EdgeWebSocket
 from penstock_testing.edge_kit import EdgeKit, ModelSide, duration
 from penstock_testing.raw_websocket import upgrade
@@ -28,10 +30,19 @@ class Transport(asyncio.Transport):
         self.is_reading_paused = False
         self.has_eof = False
         self.is_closed = False
-        self.protocol: EdgeWebSocket | None = None
+        self.protocol: WebSocketHandshake | EdgeWebSocket | None = None
+        self.tcp_state = TcpState.UNKNOWN
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """Stands in for the socket: the first byte of TCP_INFO is the state."""
+        return bytes([self.tcp_state])
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        assert isinstance(protocol, WebSocketHandshake | EdgeWebSocket)
+        self.protocol = protocol
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return ("10.0.0.1", 999) if name == "peername" else default
+        return {"peername": ("10.0.0.1", 999), "socket": self}.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass
@@ -83,10 +94,21 @@ class Client:
     def __init__(self, kit: EdgeKit, state: ServerState | None = None) -> None:
         self.kit = kit
         self.state = state or ServerState()
-        self.protocol = EdgeWebSocket(kit.plane, self.state)
         self.transport = Transport(kit.plane.loop)
-        self.transport.protocol = self.protocol
+        self.transport.set_protocol(WebSocketHandshake(kit.plane, self.state))
         self.protocol.connection_made(self.transport)
+
+    @property
+    def protocol(self) -> WebSocketHandshake | EdgeWebSocket:
+        """Who has the socket now."""
+        assert self.transport.protocol is not None
+        return self.transport.protocol
+
+    @property
+    def connection(self) -> EdgeWebSocket:
+        """The open connection."""
+        assert isinstance(self.protocol, EdgeWebSocket)
+        return self.protocol
 
     def send(self, data: bytes) -> None:
         self.protocol.data_received(data)

@@ -9,7 +9,8 @@ from penstock.api.control.v1 import control_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
 from penstock.trunk.limits import WINDOW_BYTES
-from penstock_edge.websocket import CLOSE_TIMEOUT_S
+from penstock_edge.tcp import TcpState
+from penstock_edge.websocket import CLOSE_TIMEOUT_S, FAREWELL_S, STUCK_LOOKS_MAX
 from penstock_testing.edge_connection import (
     PATH,
     Client,
@@ -361,5 +362,77 @@ def test_no_timer_is_left_after_a_stream() -> None:
         loop = asyncio.get_running_loop()
         scheduled = [handle for handle in vars(loop)["_scheduled"] if not handle.cancelled()]
         assert scheduled == []
+
+    run_virtual(main())
+
+
+@virtual
+async def test_a_model_that_takes_nothing_is_told_of_a_close_behind_what_it_does_not_take(kit: EdgeKit) -> None:
+    """Else its slot would never come back: the close waits behind data that waits for credit."""
+    client, side = await opened(kit)
+    burst = frame(2, bytes(60_000)) * 12
+    client.send(burst + close(1000, "done"))
+    kit.runners["r1"].pump()
+    assert client.close_frame() == (1000, "done")
+    client.lose()
+    kit.runners["r1"].pump()
+    assert side.closing is None
+
+    await pass_time(kit, FAREWELL_S + 0.1)
+    kit.runners["r1"].pump()
+    assert side.closing == (EndCode.CLIENT_CLOSED, 1000, "done")
+
+    side.close()
+    assert_nothing_left(kit, client)
+
+
+@virtual
+async def test_a_model_that_is_only_slow_gets_everything_before_the_close(kit: EdgeKit) -> None:
+    client, side = await opened(kit)
+    client.send(frame(2, bytes(60_000)) * 12 + close(1000))
+    kit.runners["r1"].pump()
+    client.lose()
+
+    taken = side.take()
+    kit.runners["r1"].pump()
+    taken += side.take()
+    assert sum(len(data) for _, data in taken) == 12 * 60_000
+    assert side.closing == (EndCode.CLIENT_CLOSED, 1000, "")
+
+
+@pytest.mark.parametrize(("state", "looks"), [(TcpState.CLOSED, 1), (TcpState.CLOSE_WAIT, STUCK_LOOKS_MAX)])
+def test_a_client_that_leaves_while_its_socket_is_not_read_is_noticed(state: TcpState, looks: int) -> None:
+    async def main() -> None:
+        kit = kit_with(control_pb2.StreamSettings(ping_interval=duration(20)))
+        client, side = await opened(kit)
+        client.send(frame(2, bytes(60_000)) * 12)
+        kit.runners["r1"].pump()
+        assert client.transport.is_reading_paused
+
+        client.transport.tcp_state = TcpState.ESTABLISHED
+        await pass_time(kit, 200)
+        assert not client.transport.is_closed
+
+        client.transport.tcp_state = state
+        await pass_time(kit, 20 * looks + 1)
+        kit.runners["r1"].pump()
+        assert client.transport.is_closed
+        assert side.closing == (EndCode.CLIENT_GONE, 1006, "")
+
+    run_virtual(main())
+
+
+def test_a_client_that_has_sent_its_last_byte_is_kept_while_the_model_takes_something() -> None:
+    async def main() -> None:
+        kit = kit_with(control_pb2.StreamSettings(ping_interval=duration(20)))
+        client, side = await opened(kit)
+        client.transport.tcp_state = TcpState.CLOSE_WAIT
+        for _ in range(4):
+            while not client.transport.is_reading_paused:
+                client.frame(2, bytes(60_000))
+                kit.runners["r1"].pump()
+            await pass_time(kit, 40)
+            assert not client.transport.is_closed
+            side.take()
 
     run_virtual(main())

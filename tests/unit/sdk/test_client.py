@@ -16,6 +16,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from penstock import Client, PenstockError
 from penstock.api.inference.v1 import inference_pb2_grpc as pb_grpc
+from penstock.client.client import OPEN_TIMEOUT_S
+from penstock.truss import PenstockSettings
 from penstock_testing.fake_edge import FakeInference, echo
 
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
@@ -28,6 +30,12 @@ def test_a_limit_is_positive(option: str, value: int) -> None:
 
     with pytest.raises(ValueError, match=f"{option} must be positive"):
         Client("ws://localhost:8000", **options)
+
+
+def test_opening_may_take_longer_than_an_edge_lets_it_wait() -> None:
+    settings = PenstockSettings()
+
+    assert settings.queue_timeout_s + settings.handshake_timeout_s < OPEN_TIMEOUT_S
 
 
 def test_an_authority_without_tls_is_refused() -> None:

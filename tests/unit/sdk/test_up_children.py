@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ import pytest
 from penstock.cli.up.children import Child, ChildError, controller_command, edge_command
 from penstock.cli.up.host_port import HostPort
 from penstock.lifeline import Lifeline
+from penstock_testing.up_session import wait_until
 
 WAIT_S = 20.0
 
@@ -75,6 +77,7 @@ def test_commands_of_our_processes() -> None:
         "--drain-timeout=2.5",
         "--lifeline-fd=5",
         "--log-format=json",
+        "--insecure",
     ]
 
 
@@ -138,6 +141,56 @@ def test_killed_child_is_said_to_be_killed(tmp_path: Path, lifeline: Lifeline) -
             await scene.child.keep_running()
 
     scene.run(act)
+
+
+def test_log_that_is_too_big_is_put_aside_and_the_end_is_told_all_the_same(
+    tmp_path: Path, lifeline: Lifeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.log_files.rotate.__defaults__", (1000,))
+    code = (
+        "import os, sys; os.write(2, b'early\\n' * 500); open(sys.argv[1], 'a').write('x'); "
+        "sys.stdin.read(); sys.stderr.write('out of luck\\n'); sys.exit(4)"
+    )
+    scene = Scene(tmp_path, lifeline, code)
+    read_end, write_end = os.pipe()
+    monkeypatch.setattr("penstock.cli.up.children.asyncio.subprocess.DEVNULL", read_end)
+    log = tmp_path / "logs" / "helper.log"
+    log.parent.mkdir()
+    log.write_text("of an earlier process\n" * 1000)
+
+    async def act() -> None:
+        await scene.child.start()
+        os.close(read_end)
+        wait_until(scene.starts.exists, "the start")
+        await scene.child.bound_log()
+        await scene.child.bound_log()
+        assert log.read_text() == ""
+        assert log.with_name("helper.log.1").read_text().endswith("early\n")
+        os.close(write_end)
+        with pytest.raises(ChildError, match="ended with status 4:\n  out of luck\n"):
+            await scene.child.keep_running()
+
+    scene.run(act)
+    assert not log.with_name("helper.log.2").exists()
+    assert scene.notes == []
+
+
+def test_log_that_cannot_be_put_aside_is_told_once(
+    tmp_path: Path, lifeline: Lifeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("penstock.cli.up.children.rotate", full)
+    scene = Scene(tmp_path, lifeline, SLEEPS)
+
+    async def act() -> None:
+        await scene.child.bound_log()
+        await scene.child.bound_log()
+
+    scene.run(act)
+    log = tmp_path / "logs" / "helper.log"
+    assert scene.notes == [f"the log of the helper cannot be put aside, and grows: No space left on device: {log}"]
 
 
 def test_program_that_does_not_exist_is_an_error(tmp_path: Path, lifeline: Lifeline) -> None:

@@ -14,6 +14,7 @@ from penstock.cli.up.log_tail import (
     render_line,
     render_text,
 )
+from penstock.log_files import rotate
 
 
 def append(path: Path, data: bytes) -> None:
@@ -55,6 +56,16 @@ def test_truncated_file_is_read_from_its_start(path: Path) -> None:
     tail.read_lines()
     path.write_bytes(b"new\n")
     assert tail.read_lines() == ["new"]
+
+
+def test_file_that_is_put_aside_is_followed_on(path: Path) -> None:
+    tail = LogTail(path)
+    append(path, b"one\ntwo\nunfin")
+    assert tail.read_lines() == ["one", "two"]
+    assert rotate(path, bytes_max=1)
+    assert tail.read_lines() == []
+    append(path, b"three\n")
+    assert tail.read_lines() == ["three"]
 
 
 def test_replaced_file_is_read_from_its_start(path: Path, tmp_path: Path) -> None:
@@ -140,6 +151,14 @@ def test_last_lines_are_those_after_an_offset(path: Path) -> None:
     append(path, b"one\n" + record(event="hidden").encode() + b"\n\ntwo\nthree\n")
     assert last_lines(path, offset, 2) == ["two", "three"]
     assert last_lines(path, offset, 9) == ["one", "two", "three"]
+
+
+def test_last_lines_of_a_file_that_was_put_aside_since(path: Path) -> None:
+    append(path, b"old\n" * 100)
+    offset = path.stat().st_size
+    rotate(path, bytes_max=1)
+    append(path, b"one\n")
+    assert last_lines(path, offset, 2) == ["one"]
 
 
 def test_last_lines_of_a_missing_file(path: Path) -> None:

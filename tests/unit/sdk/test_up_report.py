@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 from penstock.cli.up.host_port import HostPort
-from penstock.cli.up.report import Report, ServedModel, render_json, render_text
+from penstock.cli.up.report import Report, ServedModel, ShellCommands, render_json, render_text
 
 REPORT = Report(
     http=HostPort("127.0.0.1", 8000),
@@ -13,6 +13,7 @@ REPORT = Report(
     state_dir="/s",
     models=(ServedModel("echo", "echo-0123abcd", 1), ServedModel("voice", "voice-4567cdef", 2)),
     seconds=2.345,
+    commands=ShellCommands(),
 )
 
 TEXT = """\
@@ -37,6 +38,29 @@ Press Ctrl-C to stop."""
 
 def test_text_for_people() -> None:
     assert render_text(REPORT) == TEXT
+
+
+def test_programs_are_called_as_the_shell_finds_them() -> None:
+    commands = ShellCommands(python=".venv/bin/python", controller=".venv/bin/controller")
+    lines = render_text(replace(REPORT, commands=commands)).splitlines()
+    assert "    .venv/bin/python -m websockets ws://127.0.0.1:8000/model/echo/websocket" in lines
+    assert "  Status  .venv/bin/controller status --state-dir /s" in lines
+
+
+def test_missing_websocat_is_told_beside_its_line() -> None:
+    text = render_text(replace(REPORT, commands=ShellCommands(has_websocat=False)))
+    assert "    websocat ws://127.0.0.1:8000/model/echo/websocket\n" in text
+    assert "  Note    websocat is not installed here; the python lines need nothing more\n" in text
+
+
+def test_what_a_model_has_to_say_stands_above_its_address() -> None:
+    note = "no websocket method: streams end with 1003"
+    lines = render_text(replace(REPORT, models=(ServedModel("p", "p-1", 1, note),))).splitlines()
+    assert lines[2:5] == [
+        "  p  (1 replica, deployment p-1)",
+        f"    Note: {note}",
+        "    ws://127.0.0.1:8000/model/p/websocket",
+    ]
 
 
 def test_ready_file() -> None:

@@ -17,6 +17,7 @@ from penstock.cli.up.observation import Deployment, Observation, Phase, Replica
 from penstock.cli.up.progress import PlainView
 from penstock.cli.up.shutdown import Shutdown
 from penstock.lifeline import Lifeline
+from penstock_testing.up_session import wait_until
 
 SLEEPS = "import threading; threading.Event().wait()"
 IGNORES = (
@@ -28,11 +29,12 @@ IGNORES = (
 class FakeAdmin:
     def __init__(self, error: str | None = None) -> None:
         self.error = error
+        self.active_streams = 1
         self.calls: list[str] = []
 
     async def observe(self) -> Observation:
         self.calls.append("observe")
-        return Observation(1, 1, deployments=(Deployment("echo", "echo-1", active_streams=1),))
+        return Observation(1, 1, deployments=(Deployment("echo", "echo-1", active_streams=self.active_streams),))
 
     async def stop_replicas(self, grace_s: float) -> int:
         self.calls.append("stop_replicas")
@@ -67,6 +69,8 @@ class Scene:
             if start:
                 await self.controller.start()
                 await self.edge.start()
+                if self.edge_code is IGNORES:
+                    wait_until(lambda: self.edge.log_path.stat().st_size, "the edge ignores SIGTERM")
             event = asyncio.Event()
             if force:
                 event.set()
@@ -88,7 +92,9 @@ def test_edge_ends_before_the_replicas_are_stopped(scene: Scene) -> None:
     assert not scene.edge.is_running
     assert not scene.controller.is_running
     assert admin.calls == ["stop_replicas"]
-    assert scene.out.getvalue() == "stopping\nstopping the replicas\n1 stream ended before the client was done\n"
+    assert (
+        scene.out.getvalue() == "stopping\nstopping the replicas\n1 handler was still running and had to be cancelled\n"
+    )
 
 
 def test_force_cuts_it_short(scene: Scene) -> None:
@@ -106,6 +112,28 @@ def test_controller_that_refuses_does_not_stop_the_end(scene: Scene) -> None:
 def test_nothing_is_said_when_nothing_ran(scene: Scene) -> None:
     assert scene.run(None, start=False)
     assert scene.out.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [
+        (1, "1 stream was still open after 0.3 s and is closed with 1012\n"),
+        (2, "2 streams were still open after 0.3 s and are closed with 1012\n"),
+        (0, ""),
+    ],
+)
+def test_streams_that_the_edge_closes_are_told_once(
+    count: int, note: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.cli.up.shutdown.CHILD_END_S", 0.3)
+    monkeypatch.setattr("penstock.cli.up.shutdown.DRAIN_POLL_S", 0.05)
+    scene = Scene(tmp_path, drain_timeout_s=0.3)
+    scene.edge_code = IGNORES
+    admin = FakeAdmin()
+    admin.active_streams = count
+    scene.run(admin)
+    assert "".join(line for line in scene.out.getvalue().splitlines(True) if "1012" in line) == note
+    scene.lifeline.close()
 
 
 def test_edge_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,11 @@ def test_failure_is_told_with_its_reason() -> None:
     assert lines == ("echo/r0: failed: boom",)
 
 
+def test_what_a_ready_replica_has_to_say_is_told() -> None:
+    lines = describe_transitions(seen(Phase.STARTING), seen(Phase.READY, message="no websocket method"), NAMES)
+    assert lines == ("echo/r0: ready: no websocket method",)
+
+
 def test_new_replica_is_told() -> None:
     assert describe_transitions(seen(), seen(Phase.STARTING), NAMES) == ("echo/r0: starting",)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.log_tail import last_lines
 from penstock.cli.up.restart_policy import restart_delay
+from penstock.log_files import open_log, rotate
 
 LOG_LINES_SHOWN = 20
 """Last lines of a child's log in the error that tells of its end."""
@@ -79,6 +80,7 @@ class Child:
         self._log_offset = 0
         self._deaths: list[float] = []
         self._was_healthy = False
+        self._log_problem: str | None = None
 
     @property
     def pid(self) -> int:
@@ -100,7 +102,7 @@ class Child:
             ChildError: the system cannot start it.
         """
         self.log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(self.log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = open_log(self.log_path)
         try:
             self._log_offset = os.fstat(fd).st_size
             self._process = await asyncio.create_subprocess_exec(
@@ -134,6 +136,20 @@ class Child:
             self._on_note(f"the {self.name} {_ended(status)}; it starts again in {delay:.1f} s")
             await asyncio.sleep(delay)
             await self.start()
+
+    async def bound_log(self) -> None:
+        """Puts its log aside when that has grown too big."""
+        try:
+            was_too_big = await asyncio.to_thread(rotate, self.log_path)
+        except OSError as exc:
+            problem = exc.strerror or str(exc)
+            if problem != self._log_problem:
+                self._on_note(f"the log of the {self.name} cannot be put aside, and grows: {problem}: {self.log_path}")
+            self._log_problem = problem
+            return
+        self._log_problem = None
+        if was_too_big:
+            self._log_offset = 0
 
     def terminate(self) -> None:
         """Asks the process to end (SIGTERM)."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from penstock.cli.up.children import Child, ChildError, controller_command, edge
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.log_pump import LogPump
 from penstock.cli.up.log_tail import render_text as render_log_text
-from penstock.cli.up.observation import Observation
+from penstock.cli.up.observation import Observation, Phase
 from penstock.cli.up.options import UpOptions
 from penstock.cli.up.ports import listen_problem
 from penstock.cli.up.progress import View, make_view
 from penstock.cli.up.readiness import Failed, ModelFailure, Readiness, Ready, Waiting, Wanted
 from penstock.cli.up.report import Report, ServedModel, render_json, render_text
+from penstock.cli.up.shell_commands import find_commands
 from penstock.cli.up.shutdown import Shutdown
 from penstock.cli.up.transitions import describe_transitions
 from penstock.lifeline import Lifeline
@@ -34,6 +36,8 @@ EDGE_START_S = 60.0
 """Time for the edge to be known to the controller once every replica is ready."""
 STARTING_POLL_S = 0.1
 READY_POLL_S = 1.0
+LOG_CHECK_S = 1.0
+"""How often the sizes of the logs of controller and edge are looked at; the controller bounds those of replicas."""
 SILENCE_NOTED_S = 10.0
 """A controller that does not answer for so long is mentioned."""
 
@@ -97,11 +101,13 @@ class UpSession:
             try:
                 async with asyncio.TaskGroup() as group:
                     pumping = group.create_task(self._pump.run(), name="log-pump")
+                    bounding = group.create_task(self._bound_logs(), name="bound-logs")
                     status = await self._serve_until_end(stop)
                     self._remove_ready_file()
                     if not await self._shutdown.run(self._admin, force):
                         status = EXIT_INTERRUPTED
                     pumping.cancel()
+                    bounding.cancel()
                 self._pump.print_rest()
                 if status != EXIT_FAILED:
                     self._view.note("stopped")
@@ -206,8 +212,9 @@ class UpSession:
             grpc=self._grpc_listen if ready.edge.grpc_address else None,
             controller_address=self._admin.address,
             state_dir=str(self._options.state_dir),
-            models=tuple(ServedModel(item.name, item.deployment_id, _ready(observation, item)) for item in wanted),
+            models=tuple(_served(observation, item) for item in wanted),
             seconds=time.monotonic() - self._started_at,
+            commands=find_commands(Path(sys.executable), Path.cwd(), os.environ.get("PATH", os.defpath)),
         )
         self._was_ready = True
         self._edge.mark_healthy()
@@ -240,6 +247,12 @@ class UpSession:
             for line in describe_transitions(before, observation, self._names):
                 self._view.note(line)
             before = observation
+
+    async def _bound_logs(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_CHECK_S)
+            for child in (self._controller, self._edge):
+                await child.bound_log()
 
     async def _observe(self, admin: Admin) -> Observation | None:
         observation = await admin.observe()
@@ -288,9 +301,16 @@ class UpSession:
         )
 
 
-def _ready(observation: Observation, wanted: Wanted) -> int:
+def _served(observation: Observation, wanted: Wanted) -> ServedModel:
     deployment = observation.deployment(wanted.deployment_id)
-    return deployment.ready if deployment is not None else wanted.replicas
+    messages = (item.message for item in observation.replicas_of(wanted.deployment_id) if item.phase is Phase.READY)
+    return ServedModel(
+        wanted.name,
+        wanted.deployment_id,
+        deployment.ready if deployment is not None else wanted.replicas,
+        # All replicas of a deployment run the same model; the first says it for all.
+        note=next((message for message in messages if message), ""),
+    )
 
 
 async def _raise_when(stop: asyncio.Event) -> None:

@@ -100,7 +100,8 @@ def last_lines(path: Path, offset: int, count: int) -> list[str]:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            file.seek(max(offset, size - READ_BYTES_MAX))
+            # A file that is shorter now was put aside and begun anew.
+            file.seek(max(offset if offset <= size else 0, size - READ_BYTES_MAX))
             text = file.read(READ_BYTES_MAX)
     except OSError:
         return []

@@ -18,6 +18,19 @@ class ServedModel:
     name: str
     deployment_id: str
     replicas: int
+    note: str = ""
+    """What its replicas have to say; empty when nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShellCommands:
+    """Beginnings of lines to paste, quoted for a shell."""
+
+    python: str = "python"
+    """The interpreter that has our libraries."""
+    controller: str = "controller"
+    has_websocat: bool = True
+    """Whether `websocat`, which is not ours, is installed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +46,7 @@ class Report:
     models: tuple[ServedModel, ...]
     seconds: float
     """From the call until ready."""
+    commands: ShellCommands
 
     def websocket_url(self, model: ServedModel) -> str:
         return f"ws://{self.http.reachable}/model/{model.name}/websocket"
@@ -46,15 +60,18 @@ def render_text(report: Report) -> str:
         count = f"{model.replicas} replica" + ("" if model.replicas == 1 else "s")
         lines += [
             f"  {model.name}  ({count}, deployment {model.deployment_id})",
+            *([f"    Note: {model.note}"] if model.note else []),
             f"    {url}",
             f"    websocat {url}",
-            f"    python -m websockets {url}",
+            f"    {report.commands.python} -m websockets {url}",
             "",
         ]
     facts = [("HTTP", f"http://{report.http.reachable}")]
     if report.grpc is not None:
         facts.append(("gRPC", str(report.grpc.reachable)))
-    facts.append(("Status", f"controller status --state-dir {shlex.quote(report.state_dir)}"))
+    facts.append(("Status", f"{report.commands.controller} status --state-dir {shlex.quote(report.state_dir)}"))
+    if not report.commands.has_websocat:
+        facts.append(("Note", "websocat is not installed here; the python lines need nothing more"))
     lines += [f"  {name:<8}{value}" for name, value in facts]
     lines += ["", "Press Ctrl-C to stop."]
     return "\n".join(lines)

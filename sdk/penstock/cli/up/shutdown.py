@@ -78,13 +78,7 @@ class Shutdown:
     async def _drain(self, admin: Admin | None) -> None:
         if self._edge.is_running or self._controller.is_running:
             self._view.progress(("stopping",))
-        self._edge.terminate()
-        deadline = time.monotonic() + self._drain_timeout_s + CHILD_END_S
-        while self._edge.is_running and time.monotonic() < deadline:
-            if await self._edge.wait_ended(DRAIN_POLL_S):
-                break
-            await self._tell_open_streams(admin)
-        self._edge.kill()
+        await self._drain_edge(admin)
         if admin is not None and self._controller.is_running:
             self._view.progress(("stopping the replicas",))
             try:
@@ -94,10 +88,28 @@ class Shutdown:
                 self._view.note(str(exc))
             else:
                 if cut:
-                    self._view.note(f"{cut} {_streams(cut)} ended before the client was done")
+                    # Not streams that clients lost: those ended with the edge.
+                    what = "handler was" if cut == 1 else "handlers were"
+                    self._view.note(f"{cut} {what} still running and had to be cancelled")
         self._controller.terminate()
         await self._controller.wait_ended(CHILD_END_S)
         self._view.progress(())
+
+    async def _drain_edge(self, admin: Admin | None) -> None:
+        self._edge.terminate()
+        drained_at = time.monotonic() + self._drain_timeout_s
+        was_told = False
+        while self._edge.is_running and (now := time.monotonic()) < drained_at + CHILD_END_S:
+            # A look exactly at the end of the drain counts the streams that the edge then begins to close.
+            pause = DRAIN_POLL_S if was_told else min(DRAIN_POLL_S, max(0.0, drained_at - now))
+            if await self._edge.wait_ended(pause):
+                break
+            if time.monotonic() < drained_at:
+                await self._tell_open_streams(admin)
+            elif not was_told:
+                was_told = True
+                await self._tell_closed_streams(admin)
+        self._edge.kill()
 
     async def _tell_open_streams(self, admin: Admin | None) -> None:
         observation = await admin.observe() if admin is not None else None
@@ -108,6 +120,14 @@ class Shutdown:
         self._view.progress(
             (f"stopping: waiting for {count} {_streams(count)}, {limit} (Ctrl-C ends everything at once)",)
         )
+
+    async def _tell_closed_streams(self, admin: Admin | None) -> None:
+        observation = await admin.observe() if admin is not None else None
+        if observation is None or not observation.active_streams:
+            return
+        count = observation.active_streams
+        fate = "was still open after {} s and is" if count == 1 else "were still open after {} s and are"
+        self._view.note(f"{count} {_streams(count)} {fate.format(f'{self._drain_timeout_s:g}')} closed with 1012")
 
     async def _runners_ended(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s

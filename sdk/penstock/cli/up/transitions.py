@@ -36,7 +36,7 @@ def _change(old: Replica | None, new: Replica, names: Mapping[str, str]) -> str 
     reason = f": {new.message}" if new.message else ""
     match new.phase:
         case Phase.READY:
-            return f"{who}: ready"
+            return f"{who}: ready{reason}"
         case Phase.FAILED:
             return f"{who}: failed{reason}"
         case Phase.LOST:

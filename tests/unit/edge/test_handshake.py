@@ -8,7 +8,7 @@ from penstock.api.common.v1 import common_pb2
 from penstock.api.control.v1 import control_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
-from penstock_edge.websocket import EARLY_BYTES_MAX
+from penstock_edge.handshake import EARLY_BYTES_MAX
 from penstock_testing.edge_connection import (
     PATH,
     Client,

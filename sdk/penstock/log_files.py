@@ -1,0 +1,42 @@
+"""Files with the output of processes, bounded in size from outside.
+
+A process writes straight into its file, opened for appending, so that its output survives whoever started it. That one
+bounds the file: it copies it aside and truncates it; the next write of the process then starts at 0.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+FILE_BYTES_MAX = 10 * 1024 * 1024
+"""Size at which a file is put aside. It may be exceeded by what is written between two looks."""
+
+COPIES = 3
+"""Older parts that are kept per file."""
+
+
+def open_log(path: Path) -> int:
+    """Returns a descriptor for the output of a new process."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def rotate(path: Path, bytes_max: int = FILE_BYTES_MAX) -> bool:
+    """Puts the file aside when it is too big. Returns whether it did. What is written meanwhile may be lost.
+
+    Raises:
+        OSError: the disk is full, or the folder is not ours.
+    """
+    try:
+        if path.stat().st_size <= bytes_max:
+            return False
+        for number in range(COPIES - 1, 0, -1):
+            older = path.with_name(f"{path.name}.{number}")
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        os.truncate(path, 0)
+    except FileNotFoundError:
+        return False
+    return True
