@@ -71,8 +71,8 @@ def error(code: str, message: str) -> Event:
 
 
 class Model:
-    def __init__(self, **kwargs: Any) -> None:
-        metadata = kwargs.get("config", {}).get("model_metadata", {})
+    def __init__(self, config: dict[str, Any]) -> None:
+        metadata = config.get("model_metadata", {})
         self._aggressiveness = int(metadata.get("aggressiveness", 2))
 
     def load(self) -> None:

@@ -100,10 +100,10 @@ def play(model: str) -> tuple[list[str | bytes], PenstockError | None]:
         received: list[str | bytes] = []
         try:
             async with Client(f"grpc://127.0.0.1:{port}") as client, client.stream(model) as stream:
-                try:
-                    received.append(await stream.recv())
-                except PenstockError as error:
-                    return received, error
+                received.append(await stream.recv())
+        except PenstockError as error:
+            # From recv, or from opening the stream when the end of the call comes together with its beginning.
+            return received, error
         finally:
             await server.stop(0)
         return received, None
