@@ -63,9 +63,11 @@ class Writer:
                 await self._waiter
                 self._waiter = None
                 continue
+            items = endpoint.taken_items
+            started = loop.time()
             await call.write(payload)
             if pacer is not None:
-                pause = pacer.wrote(endpoint.taken_items, loop.time())
+                pause = pacer.wrote(items, len(payload), started, loop.time())
                 if pause > 0:
                     await asyncio.sleep(pause)
 
