@@ -183,7 +183,7 @@ def test_a_paced_writer_leaves_a_pause_between_writes_of_a_sustained_load() -> N
 
         async def load() -> None:
             """10,000 items a second, each in a write of its own unless the writer waits."""
-            for number in range(3000):
+            for number in range(6000):
                 endpoint.go_away(str(number))
                 paused: asyncio.Future[None] = loop.create_future()
                 loop.call_later(0.0001, paused.set_result, None)
@@ -194,7 +194,7 @@ def test_a_paced_writer_leaves_a_pause_between_writes_of_a_sustained_load() -> N
             tasks.create_task(writer.run(call, endpoint))
             tasks.create_task(load())
 
-        assert len(go_aways(call)) == 3000
+        assert len(go_aways(call)) == 6000
         late = [time for time in call.times if time > 3 * MEASURE_S]
         gaps = [after - before for before, after in pairwise(late)]
         assert min(gaps) > 0.9 * INTERVAL_S
