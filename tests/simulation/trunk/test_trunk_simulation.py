@@ -206,7 +206,7 @@ class TrunkMachine(RuleBasedStateMachine):
         if role is Role.RUNNER and not stream.is_accepted and not sink.is_told_of_end:
             return  # it has to accept or reject
         self.closed.add(Direction(role, stream.id))
-        if discard and not stream.is_local_closed:
+        if discard and (not stream.is_local_closed or stream.is_blocked):
             self.discarded.add(Direction(role, stream.id))
         stream.close(EndCode.COMPLETED, 1000, "done", discard=discard)
 
