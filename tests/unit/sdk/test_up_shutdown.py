@@ -91,7 +91,7 @@ def test_edge_ends_before_the_replicas_are_stopped(scene: Scene) -> None:
     assert scene.run(admin)
     assert not scene.edge.is_running
     assert not scene.controller.is_running
-    assert admin.calls == ["stop_replicas"]
+    assert admin.calls == ["observe", "stop_replicas"]
     assert (
         scene.out.getvalue() == "stopping\nstopping the replicas\n1 handler was still running and had to be cancelled\n"
     )

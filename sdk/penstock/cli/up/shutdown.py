@@ -31,6 +31,8 @@ class Shutdown:
         self._drain_timeout_s = drain_timeout_s
         self._runners: dict[str, ProcessIdentity] = {}
         self._has_ended = False
+        self._open_streams = 0
+        """As counted last, at most DRAIN_POLL_S ago while the edge drains."""
 
     def remember(self, observation: Observation) -> None:
         """Notes the runners' processes, so that their end can be made sure of without the controller."""
@@ -96,38 +98,41 @@ class Shutdown:
         self._view.progress(())
 
     async def _drain_edge(self, admin: Admin | None) -> None:
+        await self._count_open_streams(admin)
         self._edge.terminate()
         drained_at = time.monotonic() + self._drain_timeout_s
         was_told = False
         while self._edge.is_running and (now := time.monotonic()) < drained_at + CHILD_END_S:
-            # A look exactly at the end of the drain counts the streams that the edge then begins to close.
-            pause = DRAIN_POLL_S if was_told else min(DRAIN_POLL_S, max(0.0, drained_at - now))
-            if await self._edge.wait_ended(pause):
-                break
-            if time.monotonic() < drained_at:
-                await self._tell_open_streams(admin)
-            elif not was_told:
+            has_ended = await self._edge.wait_ended(min(DRAIN_POLL_S, max(POLL_S, drained_at - now)))
+            # An edge without streams ends at once: one that took all of its time has closed those that were left.
+            if time.monotonic() >= drained_at and not was_told:
                 was_told = True
-                await self._tell_closed_streams(admin)
+                self._tell_closed_streams()
+            if has_ended:
+                break
+            if not was_told:
+                await self._count_open_streams(admin)
+                self._tell_open_streams()
         self._edge.kill()
 
-    async def _tell_open_streams(self, admin: Admin | None) -> None:
+    async def _count_open_streams(self, admin: Admin | None) -> None:
         observation = await admin.observe() if admin is not None else None
-        if observation is None or not observation.active_streams:
-            return
-        count = observation.active_streams
-        limit = f"at most {self._drain_timeout_s:g} s"
-        self._view.progress(
-            (f"stopping: waiting for {count} {_streams(count)}, {limit} (Ctrl-C ends everything at once)",)
-        )
+        if observation is not None:
+            self._open_streams = observation.active_streams
 
-    async def _tell_closed_streams(self, admin: Admin | None) -> None:
-        observation = await admin.observe() if admin is not None else None
-        if observation is None or not observation.active_streams:
-            return
-        count = observation.active_streams
-        fate = "was still open after {} s and is" if count == 1 else "were still open after {} s and are"
-        self._view.note(f"{count} {_streams(count)} {fate.format(f'{self._drain_timeout_s:g}')} closed with 1012")
+    def _tell_open_streams(self) -> None:
+        count = self._open_streams
+        if count:
+            limit = f"at most {self._drain_timeout_s:g} s"
+            self._view.progress(
+                (f"stopping: waiting for {count} {_streams(count)}, {limit} (Ctrl-C ends everything at once)",)
+            )
+
+    def _tell_closed_streams(self) -> None:
+        count = self._open_streams
+        if count:
+            fate = "was still open after {} s and is" if count == 1 else "were still open after {} s and are"
+            self._view.note(f"{count} {_streams(count)} {fate.format(f'{self._drain_timeout_s:g}')} closed with 1012")
 
     async def _runners_ended(self, timeout_s: float) -> bool:
         deadline = time.monotonic() + timeout_s
