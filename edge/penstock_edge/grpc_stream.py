@@ -24,6 +24,7 @@ from penstock.trunk.batch import Kind
 from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
 from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
 from penstock_edge.headers import forwarded_headers
+from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
 from penstock_edge.opening import Opening, refusal_text
 from penstock_edge.plane import DataPlane
@@ -270,9 +271,12 @@ class GrpcStream:
         stream, self._stream = self._stream, None
         assert stream is not None
         stream.close(code, close_code, discard=True)
-        stream.sink = NO_SINK
+        if stream.is_remote_closed:
+            stream.sink = NO_SINK
+            self._plane.stream_ended(self._deployment.id, self._replica_id)
+        else:
+            stream.sink = Leftover(self._plane, self._deployment.id, self._replica_id)
         self._plane.stream_over()
-        self._plane.stream_ended(self._deployment.id, self._replica_id)
         record_end(
             StreamRecord(
                 stream_id=self._stream_id,

@@ -131,7 +131,7 @@ def test_20000_cycles_leak_no_descriptor_no_task_and_no_memory(platform: Platfor
     assert churn.ended == {ending: CYCLES // len(Ending) for ending in Ending}
     show("cycles of a stream", per_s=(CYCLES - WARM_CYCLES) / taken_s)
     for name, pid in (("edge", edge), ("runner", runner)):
-        end = settled(lambda pid=pid: usage(pid), at_start[pid].descriptors)  # type: ignore[misc]
+        end = settled(lambda pid=pid: usage(pid), at_start[pid].descriptors)  # type: ignore[misc]  # bound default
         growth = end.resident - warm[pid].resident
         show(
             f"{name} after {CYCLES:,} cycles",

@@ -57,7 +57,7 @@ class Churn:
             self._left -= 1
             cycle = _Cycle(self.request, endings[self._left % len(endings)], loop)
             async with asyncio.timeout(CYCLE_SECONDS):
-                await loop.create_connection(lambda cycle=cycle: cycle, self.host, self.port)  # type: ignore[misc]
+                await loop.create_connection(lambda cycle=cycle: cycle, self.host, self.port)  # type: ignore[misc]  # bound default
                 await cycle.over
             self.ended[cycle.ending] += 1
 

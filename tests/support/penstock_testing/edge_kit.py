@@ -52,11 +52,11 @@ class ModelSide:
         pass
 
     def accept(self, **fields: object) -> None:
-        self.runner.side.accept(self.stream, trunk_pb2.AcceptStream(**fields))  # type: ignore[arg-type]
+        self.runner.side.accept(self.stream, trunk_pb2.AcceptStream(**fields))  # type: ignore[arg-type]  # the test's own fields
         self.runner.pump()
 
     def reject(self, code: str, **fields: object) -> None:
-        self.runner.side.reject(self.stream, trunk_pb2.RejectStream(code=code, **fields))  # type: ignore[arg-type]
+        self.runner.side.reject(self.stream, trunk_pb2.RejectStream(code=code, **fields))  # type: ignore[arg-type]  # as above
         self.runner.pump()
 
     def send(self, kind: int, data: bytes) -> bool:
@@ -160,7 +160,7 @@ class EdgeKit:
         self._version = 0
 
     def loop_soon(self, callback: object) -> None:
-        self.plane.loop.call_soon(callback)  # type: ignore[arg-type]
+        self.plane.loop.call_soon(callback)  # type: ignore[arg-type]  # any callable
 
     def get(self, replica_id: str, address: str) -> FakeRunner:
         if replica_id not in self.runners:

@@ -85,7 +85,7 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str, common_pb2.ErrorDeta
     """Status, text and machine-readable cause of a call that fails."""
     with pytest.raises(grpc.aio.AioRpcError) as failed:
         await read_to_the_end(call)
-    status = rpc_status.from_call(failed.value)  # type: ignore[arg-type]
+    status = rpc_status.from_call(failed.value)  # type: ignore[arg-type]  # stubs: sync
     assert status is not None
     detail = common_pb2.ErrorDetail()
     assert status.details[0].Unpack(detail)

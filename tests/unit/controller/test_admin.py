@@ -19,7 +19,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def spec(model: Path, **changes: object) -> admin_pb2.DeploymentSpec:
-    return admin_pb2.DeploymentSpec(**{"source": str(model), "replicas": 2, **changes})  # type: ignore[arg-type]
+    return admin_pb2.DeploymentSpec(**{"source": str(model), "replicas": 2, **changes})  # type: ignore[arg-type]  # fields by name
 
 
 def test_applied_deployment_is_shown_and_its_replicas_start_and_stop(tmp_path: Path, model: Path) -> None:

@@ -48,7 +48,7 @@ def test_registration_without_a_needed_field_is_refused(missing: str) -> None:
         replica_id="r", deployment_id="d", boot_id="b", address="127.0.0.1:1", protocol_version=1
     )
     assert registration_from_wire(register).started_wall is None
-    register.ClearField(missing)  # type: ignore[arg-type]
+    register.ClearField(missing)  # type: ignore[arg-type]  # any field
 
     with pytest.raises(InvalidRequestError, match=missing):
         registration_from_wire(register)

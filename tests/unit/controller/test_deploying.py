@@ -64,4 +64,4 @@ def test_bad_wish_is_refused_with_what_is_wrong(truss: Path, change: dict[str, o
     values: dict[str, object] = {"name": "", "source": str(truss), "replicas": 1, "environment": "", **change}
 
     with pytest.raises(InvalidRequestError, match=complaint):
-        prepare_deployment(WantedDeployment(**values), now_wall=0.0)  # type: ignore[arg-type]
+        prepare_deployment(WantedDeployment(**values), now_wall=0.0)  # type: ignore[arg-type]  # wrong on purpose

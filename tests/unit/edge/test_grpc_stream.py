@@ -234,3 +234,18 @@ def test_refusals_say_when_to_come_back() -> None:
             assert (status, detail.code) == (grpc.StatusCode.UNAVAILABLE, EndCode.EDGE_DRAINING)
 
     asyncio.run(main())
+
+
+def test_a_slot_counts_as_taken_until_the_handler_of_a_caller_that_left_has_ended() -> None:
+    async def main() -> None:
+        async with serving() as bench:
+            call, side = await bench.opened()
+            call.cancel()
+            await bench.until(lambda: side.closing is not None)
+            await bench.until(lambda: bench.kit.plane.active_streams == 0)
+            assert bench.kit.active("r1") == 1
+
+            side.close()
+            await bench.until(lambda: bench.kit.active("r1") == 0)
+
+    asyncio.run(main())

@@ -124,7 +124,7 @@ def test_data_folder_is_made_for_a_model_that_asks_for_it(signature: str, tmp_pa
 
     model = load(tmp_path, f"import os\nclass Model:\n{init}{WEBSOCKET}", config="data_dir: blobs/big\n")
 
-    assert model.instance.is_there  # type: ignore[attr-defined]
+    assert model.instance.is_there  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_data_folder_is_not_made_for_a_model_that_does_not_ask_for_it(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def test_a_drain_tells_every_edge_and_keeps_the_open_streams() -> None:
             assert bench.server.draining
 
             for each in (edge, other):
-                await each.until(lambda each=each: each.went_away == ["draining"])  # type: ignore[misc]
+                await each.until(lambda each=each: each.went_away == ["draining"])  # type: ignore[misc]  # bound default
             assert (await edge.open()).rejected == EndCode.REPLICA_DRAINING
             late = bench.edge()
             await late.until(lambda: late.went_away == ["draining"])

@@ -401,7 +401,7 @@ def test_idle_is_when_no_slot_is_held() -> None:
         replica = Replica(echo)
         await replica.sessions.wait_idle()
         client = replica.client()
-        waiting = [asyncio.ensure_future(replica.sessions.wait_idle()) for _ in range(2)]  # noqa: TID251
+        waiting = [asyncio.ensure_future(replica.sessions.wait_idle()) for _ in range(2)]  # noqa: TID251  # the list holds them
         await settle()
         assert not any(task.done() for task in waiting)
 

@@ -102,7 +102,7 @@ async def test_the_wrong_kind_of_message_is_a_key_error(both: Both) -> None:
 async def test_every_way_of_sending_works(both: Both) -> None:
     await both.ws.send_text("té")
     await both.ws.send_bytes(b"\xff")
-    await both.ws.send_bytes(memoryview(b"view"))  # type: ignore[arg-type]
+    await both.ws.send_bytes(memoryview(b"view"))  # type: ignore[arg-type]  # any buffer
     await both.ws.send_json({"é": [1, 2]})
     await both.ws.send_json({"b": 1}, mode="binary")
     await both.ws.send({"type": "websocket.send", "text": "raw"})
