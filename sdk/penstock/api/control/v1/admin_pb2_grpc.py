@@ -50,6 +50,56 @@ class AdminServiceStub:
                 request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasRequest.SerializeToString,
                 response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasResponse.FromString,
                 _registered_method=True)
+        self.ListStreams = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ListStreams',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsResponse.FromString,
+                _registered_method=True)
+        self.CloseStreams = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/CloseStreams',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsResponse.FromString,
+                _registered_method=True)
+        self.ScaleDeployment = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ScaleDeployment',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentResponse.FromString,
+                _registered_method=True)
+        self.PauseScaling = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/PauseScaling',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingResponse.FromString,
+                _registered_method=True)
+        self.ChangeReplicas = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ChangeReplicas',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasResponse.FromString,
+                _registered_method=True)
+        self.PromoteDeployment = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/PromoteDeployment',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ExplainDeployment = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ExplainDeployment',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ListEvents',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/penstock.api.control.v1.AdminService/WatchEvents',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
+        self.RecordLoad = channel.unary_stream(
+                '/penstock.api.control.v1.AdminService/RecordLoad',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -77,6 +127,76 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStreams(self, request, context):
+        """The open streams, asked of the edges.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseStreams(self, request, context):
+        """Ends streams with a close code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScaleDeployment(self, request, context):
+        """Changes how a deployment may be scaled. Open streams are never ended by it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseScaling(self, request, context):
+        """Stops or resumes scaling; the replicas there are are kept alive meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ChangeReplicas(self, request, context):
+        """Cordons, uncordons, drains or undrains replicas.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteDeployment(self, request, context):
+        """Points an environment at a deployment. Open streams stay where they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainDeployment(self, request, context):
+        """The last decision on a deployment, with all that it was based on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """What has happened.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What happens from now on, or from an event on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordLoad(self, request, context):
+        """The load of deployments as it changes, for the simulator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +214,56 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.StopReplicas,
                     request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasRequest.FromString,
                     response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasResponse.SerializeToString,
+            ),
+            'ListStreams': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStreams,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsResponse.SerializeToString,
+            ),
+            'CloseStreams': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseStreams,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsResponse.SerializeToString,
+            ),
+            'ScaleDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScaleDeployment,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentResponse.SerializeToString,
+            ),
+            'PauseScaling': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseScaling,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingResponse.SerializeToString,
+            ),
+            'ChangeReplicas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ChangeReplicas,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasResponse.SerializeToString,
+            ),
+            'PromoteDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteDeployment,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentResponse.SerializeToString,
+            ),
+            'ExplainDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainDeployment,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentResponse.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsResponse.SerializeToString,
+            ),
+            'RecordLoad': grpc.unary_stream_rpc_method_handler(
+                    servicer.RecordLoad,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +348,276 @@ class AdminService:
             '/penstock.api.control.v1.AdminService/StopReplicas',
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasRequest.SerializeToString,
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.StopReplicasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ListStreams',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListStreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseStreams(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/CloseStreams',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CloseStreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScaleDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ScaleDeployment',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ScaleDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseScaling(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/PauseScaling',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PauseScalingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ChangeReplicas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ChangeReplicas',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ChangeReplicasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/PromoteDeployment',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.PromoteDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ExplainDeployment',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ExplainDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ListEvents',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/WatchEvents',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.WatchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordLoad(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/RecordLoad',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
             options,
             channel_credentials,
             insecure,

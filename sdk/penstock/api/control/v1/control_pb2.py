@@ -26,59 +26,71 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%penstock/api/control/v1/control.proto\x12\x17penstock.api.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\rAttachRequest\x12\x35\n\x08register\x18\x01 \x01(\x0b\x32!.penstock.api.control.v1.RegisterH\x00\x12\x38\n\x06status\x18\x02 \x01(\x0b\x32&.penstock.api.control.v1.ReplicaStatusH\x00\x12<\n\x0c\x64rain_result\x18\x03 \x01(\x0b\x32$.penstock.api.control.v1.DrainResultH\x00\x42\x06\n\x04kind\"\x90\x02\n\x08Register\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\x17\n\x0fpid_start_ticks\x18\x06 \x01(\x04\x12\x18\n\x10protocol_version\x18\x07 \x01(\r\x12\x0f\n\x07version\x18\x08 \x01(\t\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x06status\x18\n \x01(\x0b\x32&.penstock.api.control.v1.ReplicaStatus\"\x93\x02\n\rReplicaStatus\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.penstock.api.control.v1.ReplicaState\x12\x16\n\x0e\x61\x63tive_streams\x18\x03 \x01(\r\x12\x17\n\x0fstream_capacity\x18\x04 \x01(\r\x12\x31\n\x0e\x65vent_loop_lag\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rstreams_total\x18\x07 \x01(\x04\x12\x16\n\x0erejected_total\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\"I\n\x0b\x44rainResult\x12\x10\n\x08\x64rain_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x16\n\x0e\x61\x63tive_streams\x18\x03 \x01(\r\"\x82\x02\n\x0e\x41ttachResponse\x12\x39\n\nregistered\x18\x01 \x01(\x0b\x32#.penstock.api.control.v1.RegisteredH\x00\x12/\n\x05\x64rain\x18\x02 \x01(\x0b\x32\x1e.penstock.api.control.v1.DrainH\x00\x12\x33\n\x07undrain\x18\x03 \x01(\x0b\x32 .penstock.api.control.v1.UndrainH\x00\x12\x38\n\nset_limits\x18\x04 \x01(\x0b\x32\".penstock.api.control.v1.SetLimitsH\x00\x12\r\n\x05\x65poch\x18\x0f \x01(\x04\x42\x06\n\x04kind\"d\n\nRegistered\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"T\n\x05\x44rain\x12\x10\n\x08\x64rain_id\x18\x01 \x01(\t\x12\x0f\n\x07if_idle\x18\x02 \x01(\x08\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\t\n\x07Undrain\"$\n\tSetLimits\x12\x17\n\x0fstream_capacity\x18\x01 \x01(\r\"\x86\x01\n\x0cWatchRequest\x12\x37\n\tsubscribe\x18\x01 \x01(\x0b\x32\".penstock.api.control.v1.SubscribeH\x00\x12\x35\n\x06status\x18\x02 \x01(\x0b\x32#.penstock.api.control.v1.EdgeStatusH\x00\x42\x06\n\x04kind\"\xc8\x01\n\tSubscribe\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x14\n\x0chttp_address\x18\x03 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x16\n\x0esnapshot_epoch\x18\x06 \x01(\x04\x12\x18\n\x10snapshot_version\x18\x07 \x01(\x04\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\nEdgeStatus\x12\x16\n\x0e\x61\x63tive_streams\x18\x01 \x01(\r\x12\x30\n\x07\x64\x65mands\x18\x02 \x03(\x0b\x32\x1f.penstock.api.control.v1.Demand\x12\x16\n\x0esnapshot_epoch\x18\x03 \x01(\x04\x12\x18\n\x10snapshot_version\x18\x04 \x01(\x04\x12<\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x03(\x0b\x32*.penstock.api.control.v1.PlacementFeedback\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\"w\n\x06\x44\x65mand\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12.\n\x0boldest_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefused_total\x18\x04 \x01(\x04\"c\n\x11PlacementFeedback\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32).penstock.api.control.v1.PlacementOutcome\"N\n\rWatchResponse\x12\x35\n\x08snapshot\x18\x01 \x01(\x0b\x32!.penstock.api.control.v1.SnapshotH\x00\x42\x06\n\x04kind\"\xe1\x01\n\x08Snapshot\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07partial\x18\x03 \x01(\x08\x12=\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32(.penstock.api.control.v1.DeploymentRoute\x12\x37\n\x08replicas\x18\x05 \x03(\x0b\x32%.penstock.api.control.v1.ReplicaRoute\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xce\x01\n\x0f\x44\x65ploymentRoute\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.penstock.api.control.v1.DeploymentKind\x12\x14\n\x0c\x65nvironments\x18\x04 \x03(\t\x12\x0e\n\x06routes\x18\x05 \x03(\t\x12\x39\n\x08settings\x18\x06 \x01(\x0b\x32\'.penstock.api.control.v1.StreamSettings\"\xd5\x03\n\x0eStreamSettings\x12\x1e\n\x11message_bytes_max\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x30\n\rping_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cping_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rqueue_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x11queue_streams_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12/\n\x0cidle_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0estream_age_max\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11handshake_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x0b\x63ompression\x18\t \x01(\x08H\x02\x88\x01\x01\x42\x14\n\x12_message_bytes_maxB\x14\n\x12_queue_streams_maxB\x0e\n\x0c_compression\"\xf2\x01\n\x0cReplicaRoute\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.penstock.api.control.v1.ReplicaState\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x16\n\x0e\x61\x63tive_streams\x18\x06 \x01(\r\x12\x17\n\x0fstream_capacity\x18\x07 \x01(\r\x12-\n\nstatus_age\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration*\xb0\x01\n\x0cReplicaState\x12\x1d\n\x19REPLICA_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLICA_STATE_STARTING\x10\x01\x12\x17\n\x13REPLICA_STATE_READY\x10\x02\x12\x1a\n\x16REPLICA_STATE_DRAINING\x10\x03\x12\x18\n\x14REPLICA_STATE_FAILED\x10\x04\x12\x16\n\x12REPLICA_STATE_LOST\x10\x05*\x94\x01\n\x10PlacementOutcome\x12!\n\x1dPLACEMENT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PLACEMENT_OUTCOME_FULL\x10\x01\x12\x1e\n\x1aPLACEMENT_OUTCOME_DRAINING\x10\x02\x12!\n\x1dPLACEMENT_OUTCOME_UNREACHABLE\x10\x03*g\n\x0e\x44\x65ploymentKind\x12\x1f\n\x1b\x44\x45PLOYMENT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45PLOYMENT_KIND_MODEL\x10\x01\x12\x19\n\x15\x44\x45PLOYMENT_KIND_CHAIN\x10\x02\x32v\n\x15RunnerRegistryService\x12]\n\x06\x41ttach\x12&.penstock.api.control.v1.AttachRequest\x1a\'.penstock.api.control.v1.AttachResponse(\x01\x30\x01\x32p\n\x12\x45\x64geSessionService\x12Z\n\x05Watch\x12%.penstock.api.control.v1.WatchRequest\x1a&.penstock.api.control.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%penstock/api/control/v1/control.proto\x12\x17penstock.api.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x01\n\rAttachRequest\x12\x35\n\x08register\x18\x01 \x01(\x0b\x32!.penstock.api.control.v1.RegisterH\x00\x12\x38\n\x06status\x18\x02 \x01(\x0b\x32&.penstock.api.control.v1.ReplicaStatusH\x00\x12<\n\x0c\x64rain_result\x18\x03 \x01(\x0b\x32$.penstock.api.control.v1.DrainResultH\x00\x42\x06\n\x04kind\"\x90\x02\n\x08Register\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\x12\x0b\n\x03pid\x18\x05 \x01(\r\x12\x17\n\x0fpid_start_ticks\x18\x06 \x01(\x04\x12\x18\n\x10protocol_version\x18\x07 \x01(\r\x12\x0f\n\x07version\x18\x08 \x01(\t\x12.\n\nstarted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x06status\x18\n \x01(\x0b\x32&.penstock.api.control.v1.ReplicaStatus\"\xc9\x02\n\rReplicaStatus\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x34\n\x05state\x18\x02 \x01(\x0e\x32%.penstock.api.control.v1.ReplicaState\x12\x16\n\x0e\x61\x63tive_streams\x18\x03 \x01(\r\x12\x17\n\x0fstream_capacity\x18\x04 \x01(\r\x12\x31\n\x0e\x65vent_loop_lag\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x15\n\rstreams_total\x18\x07 \x01(\x04\x12\x16\n\x0erejected_total\x18\x08 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\t \x01(\x04\x12\x34\n\x10oldest_stream_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"I\n\x0b\x44rainResult\x12\x10\n\x08\x64rain_id\x18\x01 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08\x12\x16\n\x0e\x61\x63tive_streams\x18\x03 \x01(\r\"\x82\x02\n\x0e\x41ttachResponse\x12\x39\n\nregistered\x18\x01 \x01(\x0b\x32#.penstock.api.control.v1.RegisteredH\x00\x12/\n\x05\x64rain\x18\x02 \x01(\x0b\x32\x1e.penstock.api.control.v1.DrainH\x00\x12\x33\n\x07undrain\x18\x03 \x01(\x0b\x32 .penstock.api.control.v1.UndrainH\x00\x12\x38\n\nset_limits\x18\x04 \x01(\x0b\x32\".penstock.api.control.v1.SetLimitsH\x00\x12\r\n\x05\x65poch\x18\x0f \x01(\x04\x42\x06\n\x04kind\"d\n\nRegistered\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x7f\n\x05\x44rain\x12\x10\n\x08\x64rain_id\x18\x01 \x01(\t\x12\x0f\n\x07if_idle\x18\x02 \x01(\x08\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06spread\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"\t\n\x07Undrain\"$\n\tSetLimits\x12\x17\n\x0fstream_capacity\x18\x01 \x01(\r\"\x8b\x02\n\x0cWatchRequest\x12\x37\n\tsubscribe\x18\x01 \x01(\x0b\x32\".penstock.api.control.v1.SubscribeH\x00\x12\x35\n\x06status\x18\x02 \x01(\x0b\x32#.penstock.api.control.v1.EdgeStatusH\x00\x12\x43\n\x10open_stream_list\x18\x03 \x01(\x0b\x32\'.penstock.api.control.v1.OpenStreamListH\x00\x12>\n\rended_streams\x18\x04 \x01(\x0b\x32%.penstock.api.control.v1.EndedStreamsH\x00\x42\x06\n\x04kind\"\xc8\x01\n\tSubscribe\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12\x14\n\x0chttp_address\x18\x03 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x16\n\x0esnapshot_epoch\x18\x06 \x01(\x04\x12\x18\n\x10snapshot_version\x18\x07 \x01(\x04\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\nEdgeStatus\x12\x16\n\x0e\x61\x63tive_streams\x18\x01 \x01(\r\x12\x30\n\x07\x64\x65mands\x18\x02 \x03(\x0b\x32\x1f.penstock.api.control.v1.Demand\x12\x16\n\x0esnapshot_epoch\x18\x03 \x01(\x04\x12\x18\n\x10snapshot_version\x18\x04 \x01(\x04\x12<\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x03(\x0b\x32*.penstock.api.control.v1.PlacementFeedback\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\"w\n\x06\x44\x65mand\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0f\n\x07waiting\x18\x02 \x01(\r\x12.\n\x0boldest_wait\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rrefused_total\x18\x04 \x01(\x04\"c\n\x11PlacementFeedback\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32).penstock.api.control.v1.PlacementOutcome\"\xda\x01\n\rWatchResponse\x12\x35\n\x08snapshot\x18\x01 \x01(\x0b\x32!.penstock.api.control.v1.SnapshotH\x00\x12\x45\n\x11list_open_streams\x18\x02 \x01(\x0b\x32(.penstock.api.control.v1.ListOpenStreamsH\x00\x12\x43\n\x10\x65nd_open_streams\x18\x03 \x01(\x0b\x32\'.penstock.api.control.v1.EndOpenStreamsH\x00\x42\x06\n\x04kind\"]\n\x0fListOpenStreams\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x12\n\nreplica_id\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\r\"j\n\x0eOpenStreamList\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x34\n\x07streams\x18\x02 \x03(\x0b\x32#.penstock.api.control.v1.StreamView\x12\x10\n\x08matching\x18\x03 \x01(\r\"\xa5\x02\n\nStreamView\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x12\n\nreplica_id\x18\x03 \x01(\t\x12\x0f\n\x07\x65\x64ge_id\x18\x04 \x01(\t\x12\x11\n\ttransport\x18\x05 \x01(\t\x12\x0e\n\x06\x63lient\x18\x06 \x01(\t\x12&\n\x03\x61ge\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\nsilent_for\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08\x62ytes_in\x18\t \x01(\x04\x12\x11\n\tbytes_out\x18\n \x01(\x04\x12\x13\n\x0bmessages_in\x18\x0b \x01(\x04\x12\x14\n\x0cmessages_out\x18\x0c \x01(\x04\"Z\n\x0e\x45ndOpenStreams\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x12\n\nstream_ids\x18\x02 \x03(\t\x12\x12\n\nclose_code\x18\x03 \x01(\r\x12\x0e\n\x06reason\x18\x04 \x01(\t\"4\n\x0c\x45ndedStreams\x12\x10\n\x08query_id\x18\x01 \x01(\x04\x12\x12\n\nstream_ids\x18\x02 \x03(\t\"\xf5\x01\n\x08Snapshot\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0f\n\x07partial\x18\x03 \x01(\x08\x12=\n\x0b\x64\x65ployments\x18\x04 \x03(\x0b\x32(.penstock.api.control.v1.DeploymentRoute\x12\x37\n\x08replicas\x18\x05 \x03(\x0b\x32%.penstock.api.control.v1.ReplicaRoute\x12,\n\theartbeat\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nedge_count\x18\x07 \x01(\r\"\xce\x01\n\x0f\x44\x65ploymentRoute\x12\x15\n\rdeployment_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x35\n\x04kind\x18\x03 \x01(\x0e\x32\'.penstock.api.control.v1.DeploymentKind\x12\x14\n\x0c\x65nvironments\x18\x04 \x03(\t\x12\x0e\n\x06routes\x18\x05 \x03(\t\x12\x39\n\x08settings\x18\x06 \x01(\x0b\x32\'.penstock.api.control.v1.StreamSettings\"\x94\x04\n\x0eStreamSettings\x12\x1e\n\x11message_bytes_max\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x30\n\rping_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0cping_timeout\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rqueue_timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x11queue_streams_max\x18\x05 \x01(\rH\x01\x88\x01\x01\x12/\n\x0cidle_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0estream_age_max\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11handshake_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x18\n\x0b\x63ompression\x18\t \x01(\x08H\x02\x88\x01\x01\x12=\n\tplacement\x18\n \x01(\x0e\x32*.penstock.api.control.v1.PlacementStrategyB\x14\n\x12_message_bytes_maxB\x14\n\x12_queue_streams_maxB\x0e\n\x0c_compression\"\xf2\x01\n\x0cReplicaRoute\x12\x12\n\nreplica_id\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x03 \x01(\t\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32%.penstock.api.control.v1.ReplicaState\x12\x10\n\x08\x63ordoned\x18\x05 \x01(\x08\x12\x16\n\x0e\x61\x63tive_streams\x18\x06 \x01(\r\x12\x17\n\x0fstream_capacity\x18\x07 \x01(\r\x12-\n\nstatus_age\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration*\xb0\x01\n\x0cReplicaState\x12\x1d\n\x19REPLICA_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REPLICA_STATE_STARTING\x10\x01\x12\x17\n\x13REPLICA_STATE_READY\x10\x02\x12\x1a\n\x16REPLICA_STATE_DRAINING\x10\x03\x12\x18\n\x14REPLICA_STATE_FAILED\x10\x04\x12\x16\n\x12REPLICA_STATE_LOST\x10\x05*\x94\x01\n\x10PlacementOutcome\x12!\n\x1dPLACEMENT_OUTCOME_UNSPECIFIED\x10\x00\x12\x1a\n\x16PLACEMENT_OUTCOME_FULL\x10\x01\x12\x1e\n\x1aPLACEMENT_OUTCOME_DRAINING\x10\x02\x12!\n\x1dPLACEMENT_OUTCOME_UNREACHABLE\x10\x03*u\n\x11PlacementStrategy\x12\"\n\x1ePLACEMENT_STRATEGY_UNSPECIFIED\x10\x00\x12\x1d\n\x19PLACEMENT_STRATEGY_SPREAD\x10\x01\x12\x1d\n\x19PLACEMENT_STRATEGY_PACKED\x10\x02*g\n\x0e\x44\x65ploymentKind\x12\x1f\n\x1b\x44\x45PLOYMENT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15\x44\x45PLOYMENT_KIND_MODEL\x10\x01\x12\x19\n\x15\x44\x45PLOYMENT_KIND_CHAIN\x10\x02\x32v\n\x15RunnerRegistryService\x12]\n\x06\x41ttach\x12&.penstock.api.control.v1.AttachRequest\x1a\'.penstock.api.control.v1.AttachResponse(\x01\x30\x01\x32p\n\x12\x45\x64geSessionService\x12Z\n\x05Watch\x12%.penstock.api.control.v1.WatchRequest\x1a&.penstock.api.control.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock.api.control.v1.control_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REPLICASTATE']._serialized_start=3474
-  _globals['_REPLICASTATE']._serialized_end=3650
-  _globals['_PLACEMENTOUTCOME']._serialized_start=3653
-  _globals['_PLACEMENTOUTCOME']._serialized_end=3801
-  _globals['_DEPLOYMENTKIND']._serialized_start=3803
-  _globals['_DEPLOYMENTKIND']._serialized_end=3906
+  _globals['_REPLICASTATE']._serialized_start=4573
+  _globals['_REPLICASTATE']._serialized_end=4749
+  _globals['_PLACEMENTOUTCOME']._serialized_start=4752
+  _globals['_PLACEMENTOUTCOME']._serialized_end=4900
+  _globals['_PLACEMENTSTRATEGY']._serialized_start=4902
+  _globals['_PLACEMENTSTRATEGY']._serialized_end=5019
+  _globals['_DEPLOYMENTKIND']._serialized_start=5021
+  _globals['_DEPLOYMENTKIND']._serialized_end=5124
   _globals['_ATTACHREQUEST']._serialized_start=132
   _globals['_ATTACHREQUEST']._serialized_end=330
   _globals['_REGISTER']._serialized_start=333
   _globals['_REGISTER']._serialized_end=605
   _globals['_REPLICASTATUS']._serialized_start=608
-  _globals['_REPLICASTATUS']._serialized_end=883
-  _globals['_DRAINRESULT']._serialized_start=885
-  _globals['_DRAINRESULT']._serialized_end=958
-  _globals['_ATTACHRESPONSE']._serialized_start=961
-  _globals['_ATTACHRESPONSE']._serialized_end=1219
-  _globals['_REGISTERED']._serialized_start=1221
-  _globals['_REGISTERED']._serialized_end=1321
-  _globals['_DRAIN']._serialized_start=1323
-  _globals['_DRAIN']._serialized_end=1407
-  _globals['_UNDRAIN']._serialized_start=1409
-  _globals['_UNDRAIN']._serialized_end=1418
-  _globals['_SETLIMITS']._serialized_start=1420
-  _globals['_SETLIMITS']._serialized_end=1456
-  _globals['_WATCHREQUEST']._serialized_start=1459
-  _globals['_WATCHREQUEST']._serialized_end=1593
-  _globals['_SUBSCRIBE']._serialized_start=1596
-  _globals['_SUBSCRIBE']._serialized_end=1796
-  _globals['_EDGESTATUS']._serialized_start=1799
-  _globals['_EDGESTATUS']._serialized_end=2015
-  _globals['_DEMAND']._serialized_start=2017
-  _globals['_DEMAND']._serialized_end=2136
-  _globals['_PLACEMENTFEEDBACK']._serialized_start=2138
-  _globals['_PLACEMENTFEEDBACK']._serialized_end=2237
-  _globals['_WATCHRESPONSE']._serialized_start=2239
-  _globals['_WATCHRESPONSE']._serialized_end=2317
-  _globals['_SNAPSHOT']._serialized_start=2320
-  _globals['_SNAPSHOT']._serialized_end=2545
-  _globals['_DEPLOYMENTROUTE']._serialized_start=2548
-  _globals['_DEPLOYMENTROUTE']._serialized_end=2754
-  _globals['_STREAMSETTINGS']._serialized_start=2757
-  _globals['_STREAMSETTINGS']._serialized_end=3226
-  _globals['_REPLICAROUTE']._serialized_start=3229
-  _globals['_REPLICAROUTE']._serialized_end=3471
-  _globals['_RUNNERREGISTRYSERVICE']._serialized_start=3908
-  _globals['_RUNNERREGISTRYSERVICE']._serialized_end=4026
-  _globals['_EDGESESSIONSERVICE']._serialized_start=4028
-  _globals['_EDGESESSIONSERVICE']._serialized_end=4140
+  _globals['_REPLICASTATUS']._serialized_end=937
+  _globals['_DRAINRESULT']._serialized_start=939
+  _globals['_DRAINRESULT']._serialized_end=1012
+  _globals['_ATTACHRESPONSE']._serialized_start=1015
+  _globals['_ATTACHRESPONSE']._serialized_end=1273
+  _globals['_REGISTERED']._serialized_start=1275
+  _globals['_REGISTERED']._serialized_end=1375
+  _globals['_DRAIN']._serialized_start=1377
+  _globals['_DRAIN']._serialized_end=1504
+  _globals['_UNDRAIN']._serialized_start=1506
+  _globals['_UNDRAIN']._serialized_end=1515
+  _globals['_SETLIMITS']._serialized_start=1517
+  _globals['_SETLIMITS']._serialized_end=1553
+  _globals['_WATCHREQUEST']._serialized_start=1556
+  _globals['_WATCHREQUEST']._serialized_end=1823
+  _globals['_SUBSCRIBE']._serialized_start=1826
+  _globals['_SUBSCRIBE']._serialized_end=2026
+  _globals['_EDGESTATUS']._serialized_start=2029
+  _globals['_EDGESTATUS']._serialized_end=2245
+  _globals['_DEMAND']._serialized_start=2247
+  _globals['_DEMAND']._serialized_end=2366
+  _globals['_PLACEMENTFEEDBACK']._serialized_start=2368
+  _globals['_PLACEMENTFEEDBACK']._serialized_end=2467
+  _globals['_WATCHRESPONSE']._serialized_start=2470
+  _globals['_WATCHRESPONSE']._serialized_end=2688
+  _globals['_LISTOPENSTREAMS']._serialized_start=2690
+  _globals['_LISTOPENSTREAMS']._serialized_end=2783
+  _globals['_OPENSTREAMLIST']._serialized_start=2785
+  _globals['_OPENSTREAMLIST']._serialized_end=2891
+  _globals['_STREAMVIEW']._serialized_start=2894
+  _globals['_STREAMVIEW']._serialized_end=3187
+  _globals['_ENDOPENSTREAMS']._serialized_start=3189
+  _globals['_ENDOPENSTREAMS']._serialized_end=3279
+  _globals['_ENDEDSTREAMS']._serialized_start=3281
+  _globals['_ENDEDSTREAMS']._serialized_end=3333
+  _globals['_SNAPSHOT']._serialized_start=3336
+  _globals['_SNAPSHOT']._serialized_end=3581
+  _globals['_DEPLOYMENTROUTE']._serialized_start=3584
+  _globals['_DEPLOYMENTROUTE']._serialized_end=3790
+  _globals['_STREAMSETTINGS']._serialized_start=3793
+  _globals['_STREAMSETTINGS']._serialized_end=4325
+  _globals['_REPLICAROUTE']._serialized_start=4328
+  _globals['_REPLICAROUTE']._serialized_end=4570
+  _globals['_RUNNERREGISTRYSERVICE']._serialized_start=5126
+  _globals['_RUNNERREGISTRYSERVICE']._serialized_end=5244
+  _globals['_EDGESESSIONSERVICE']._serialized_start=5246
+  _globals['_EDGESESSIONSERVICE']._serialized_end=5358
 # @@protoc_insertion_point(module_scope)

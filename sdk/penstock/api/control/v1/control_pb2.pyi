@@ -87,6 +87,30 @@ PLACEMENT_OUTCOME_UNREACHABLE: PlacementOutcome.ValueType  # 3
 """It cannot be reached."""
 Global___PlacementOutcome: _TypeAlias = PlacementOutcome  # noqa: Y015
 
+class _PlacementStrategy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlacementStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlacementStrategy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLACEMENT_STRATEGY_UNSPECIFIED: _PlacementStrategy.ValueType  # 0
+    """Treated as PLACEMENT_STRATEGY_SPREAD."""
+    PLACEMENT_STRATEGY_SPREAD: _PlacementStrategy.ValueType  # 1
+    """The least utilised replica first."""
+    PLACEMENT_STRATEGY_PACKED: _PlacementStrategy.ValueType  # 2
+    """The most utilised replica with a free slot first, so that the others empty."""
+
+class PlacementStrategy(_PlacementStrategy, metaclass=_PlacementStrategyEnumTypeWrapper):
+    """How new streams are spread over the replicas of a deployment."""
+
+PLACEMENT_STRATEGY_UNSPECIFIED: PlacementStrategy.ValueType  # 0
+"""Treated as PLACEMENT_STRATEGY_SPREAD."""
+PLACEMENT_STRATEGY_SPREAD: PlacementStrategy.ValueType  # 1
+"""The least utilised replica first."""
+PLACEMENT_STRATEGY_PACKED: PlacementStrategy.ValueType  # 2
+"""The most utilised replica with a free slot first, so that the others empty."""
+Global___PlacementStrategy: _TypeAlias = PlacementStrategy  # noqa: Y015
+
 class _DeploymentKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -228,6 +252,7 @@ class ReplicaStatus(_message.Message):
     STREAMS_TOTAL_FIELD_NUMBER: _builtins.int
     REJECTED_TOTAL_FIELD_NUMBER: _builtins.int
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
+    OLDEST_STREAM_AT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts up by one per status of one process, from 1."""
     state: Global___ReplicaState.ValueType
@@ -250,6 +275,10 @@ class ReplicaStatus(_message.Message):
     def event_loop_lag(self) -> _duration_pb2.Duration:
         """Largest delay of the model's event loop since the last status. Absent while the model loads."""
 
+    @_builtins.property
+    def oldest_stream_at(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest open stream began. Absent when none is open."""
+
     def __init__(
         self,
         *,
@@ -262,10 +291,11 @@ class ReplicaStatus(_message.Message):
         streams_total: _builtins.int = ...,
         rejected_total: _builtins.int = ...,
         resident_bytes: _builtins.int = ...,
+        oldest_stream_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event_loop_lag", b"event_loop_lag"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_loop_lag", b"event_loop_lag", "oldest_stream_at", b"oldest_stream_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "event_loop_lag", b"event_loop_lag", "message", b"message", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "event_loop_lag", b"event_loop_lag", "message", b"message", "oldest_stream_at", b"oldest_stream_at", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -388,6 +418,7 @@ class Drain(_message.Message):
     DRAIN_ID_FIELD_NUMBER: _builtins.int
     IF_IDLE_FIELD_NUMBER: _builtins.int
     GRACE_FIELD_NUMBER: _builtins.int
+    SPREAD_FIELD_NUMBER: _builtins.int
     drain_id: _builtins.str
     """Names this drain in the answer."""
     if_idle: _builtins.bool
@@ -396,16 +427,23 @@ class Drain(_message.Message):
     def grace(self) -> _duration_pb2.Duration:
         """Time for open streams before they are ended with 1012. Absent means no limit."""
 
+    @_builtins.property
+    def spread(self) -> _duration_pb2.Duration:
+        """The last part of the grace, over which the ends of the streams are spread at random, so that their clients do not
+        all come back in the same moment. Absent means none; at most the grace.
+        """
+
     def __init__(
         self,
         *,
         drain_id: _builtins.str = ...,
         if_idle: _builtins.bool = ...,
         grace: _duration_pb2.Duration | None = ...,
+        spread: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace", "spread", b"spread"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_id", b"drain_id", "grace", b"grace", "if_idle", b"if_idle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_id", b"drain_id", "grace", b"grace", "if_idle", b"if_idle", "spread", b"spread"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -458,6 +496,8 @@ class WatchRequest(_message.Message):
 
     SUBSCRIBE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    OPEN_STREAM_LIST_FIELD_NUMBER: _builtins.int
+    ENDED_STREAMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def subscribe(self) -> Global___Subscribe:
         """First, and only first."""
@@ -466,17 +506,27 @@ class WatchRequest(_message.Message):
     def status(self) -> Global___EdgeStatus:
         """State of the edge, on change and at least every heartbeat."""
 
+    @_builtins.property
+    def open_stream_list(self) -> Global___OpenStreamList:
+        """Answer to ListOpenStreams."""
+
+    @_builtins.property
+    def ended_streams(self) -> Global___EndedStreams:
+        """Answer to EndOpenStreams."""
+
     def __init__(
         self,
         *,
         subscribe: Global___Subscribe | None = ...,
         status: Global___EdgeStatus | None = ...,
+        open_stream_list: Global___OpenStreamList | None = ...,
+        ended_streams: Global___EndedStreams | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "status", b"status", "subscribe", b"subscribe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_streams", b"ended_streams", "kind", b"kind", "open_stream_list", b"open_stream_list", "status", b"status", "subscribe", b"subscribe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "status", b"status", "subscribe", b"subscribe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_streams", b"ended_streams", "kind", b"kind", "open_stream_list", b"open_stream_list", "status", b"status", "subscribe", b"subscribe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["subscribe", "status"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["subscribe", "status", "open_stream_list", "ended_streams"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -649,24 +699,236 @@ class WatchResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SNAPSHOT_FIELD_NUMBER: _builtins.int
+    LIST_OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    END_OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def snapshot(self) -> Global___Snapshot:
         """What to route by from now on; replaces the one before."""
+
+    @_builtins.property
+    def list_open_streams(self) -> Global___ListOpenStreams:
+        """Asks for the streams that are open; answered with OpenStreamList."""
+
+    @_builtins.property
+    def end_open_streams(self) -> Global___EndOpenStreams:
+        """Ends streams; answered with EndedStreams."""
 
     def __init__(
         self,
         *,
         snapshot: Global___Snapshot | None = ...,
+        list_open_streams: Global___ListOpenStreams | None = ...,
+        end_open_streams: Global___EndOpenStreams | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "snapshot", b"snapshot"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_open_streams", b"end_open_streams", "kind", b"kind", "list_open_streams", b"list_open_streams", "snapshot", b"snapshot"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "snapshot", b"snapshot"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_open_streams", b"end_open_streams", "kind", b"kind", "list_open_streams", b"list_open_streams", "snapshot", b"snapshot"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["snapshot", "list_open_streams", "end_open_streams"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
+
+@_typing.final
+class ListOpenStreams(_message.Message):
+    """Asks an edge for its open streams."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """Named in the answer."""
+    deployment_id: _builtins.str
+    """Only those of this deployment. Empty means all."""
+    replica_id: _builtins.str
+    """Only those on this replica. Empty means all."""
+    limit: _builtins.int
+    """Most streams in the answer, the oldest first, 1 to 10,000; 0 means 1,000."""
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        deployment_id: _builtins.str = ...,
+        replica_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "limit", b"limit", "query_id", b"query_id", "replica_id", b"replica_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOpenStreams: _TypeAlias = ListOpenStreams  # noqa: Y015
+
+@_typing.final
+class OpenStreamList(_message.Message):
+    """Streams that are open through an edge, the oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    STREAMS_FIELD_NUMBER: _builtins.int
+    MATCHING_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """The question that is answered."""
+    matching: _builtins.int
+    """Streams that match, those beyond the limit included."""
+    @_builtins.property
+    def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamView]:
+        """The streams."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        streams: _abc.Iterable[Global___StreamView] | None = ...,
+        matching: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matching", b"matching", "query_id", b"query_id", "streams", b"streams"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenStreamList: _TypeAlias = OpenStreamList  # noqa: Y015
+
+@_typing.final
+class StreamView(_message.Message):
+    """One open stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    TRANSPORT_FIELD_NUMBER: _builtins.int
+    CLIENT_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    SILENT_FOR_FIELD_NUMBER: _builtins.int
+    BYTES_IN_FIELD_NUMBER: _builtins.int
+    BYTES_OUT_FIELD_NUMBER: _builtins.int
+    MESSAGES_IN_FIELD_NUMBER: _builtins.int
+    MESSAGES_OUT_FIELD_NUMBER: _builtins.int
+    stream_id: _builtins.str
+    """Its id, unique in the whole system."""
+    deployment_id: _builtins.str
+    """Deployment that serves it."""
+    replica_id: _builtins.str
+    """Replica that serves it."""
+    edge_id: _builtins.str
+    """Edge through which it goes."""
+    transport: _builtins.str
+    """"websocket" or "grpc"."""
+    client: _builtins.str
+    """"host:port" of the client. Empty when it is not known."""
+    bytes_in: _builtins.int
+    """Bytes from the client, payload and framing as the client sees them."""
+    bytes_out: _builtins.int
+    """Bytes to the client."""
+    messages_in: _builtins.int
+    """Messages from the client."""
+    messages_out: _builtins.int
+    """Messages to the client."""
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """Since it was opened."""
+
+    @_builtins.property
+    def silent_for(self) -> _duration_pb2.Duration:
+        """Since the last message either way."""
+
+    def __init__(
+        self,
+        *,
+        stream_id: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        replica_id: _builtins.str = ...,
+        edge_id: _builtins.str = ...,
+        transport: _builtins.str = ...,
+        client: _builtins.str = ...,
+        age: _duration_pb2.Duration | None = ...,
+        silent_for: _duration_pb2.Duration | None = ...,
+        bytes_in: _builtins.int = ...,
+        bytes_out: _builtins.int = ...,
+        messages_in: _builtins.int = ...,
+        messages_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "silent_for", b"silent_for"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "bytes_in", b"bytes_in", "bytes_out", b"bytes_out", "client", b"client", "deployment_id", b"deployment_id", "edge_id", b"edge_id", "messages_in", b"messages_in", "messages_out", b"messages_out", "replica_id", b"replica_id", "silent_for", b"silent_for", "stream_id", b"stream_id", "transport", b"transport"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamView: _TypeAlias = StreamView  # noqa: Y015
+
+@_typing.final
+class EndOpenStreams(_message.Message):
+    """Asks an edge to end streams."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    STREAM_IDS_FIELD_NUMBER: _builtins.int
+    CLOSE_CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """Named in the answer."""
+    close_code: _builtins.int
+    """Close code for the client, 1000 to 4999."""
+    reason: _builtins.str
+    """Reason for the client, at most 123 bytes of UTF-8."""
+    @_builtins.property
+    def stream_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The streams; those that this edge does not have are passed over. At most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        stream_ids: _abc.Iterable[_builtins.str] | None = ...,
+        close_code: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_code", b"close_code", "query_id", b"query_id", "reason", b"reason", "stream_ids", b"stream_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndOpenStreams: _TypeAlias = EndOpenStreams  # noqa: Y015
+
+@_typing.final
+class EndedStreams(_message.Message):
+    """Streams that an edge has ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    STREAM_IDS_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.int
+    """The question that is answered."""
+    @_builtins.property
+    def stream_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids."""
+
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.int = ...,
+        stream_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["query_id", b"query_id", "stream_ids", b"stream_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndedStreams: _TypeAlias = EndedStreams  # noqa: Y015
 
 @_typing.final
 class Snapshot(_message.Message):
@@ -680,6 +942,7 @@ class Snapshot(_message.Message):
     DEPLOYMENTS_FIELD_NUMBER: _builtins.int
     REPLICAS_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    EDGE_COUNT_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Epoch of the controller, from 1; a newer controller has a higher one."""
     version: _builtins.int
@@ -688,6 +951,8 @@ class Snapshot(_message.Message):
     """The controller has restarted and may not have heard from every replica yet: an edge adds what is new and
     removes nothing.
     """
+    edge_count: _builtins.int
+    """Edge processes that are connected: the more there are, the less one edge knows of what the others place."""
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentRoute]:
         """Every deployment that can be reached."""
@@ -709,10 +974,11 @@ class Snapshot(_message.Message):
         deployments: _abc.Iterable[Global___DeploymentRoute] | None = ...,
         replicas: _abc.Iterable[Global___ReplicaRoute] | None = ...,
         heartbeat: _duration_pb2.Duration | None = ...,
+        edge_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "epoch", b"epoch", "heartbeat", b"heartbeat", "partial", b"partial", "replicas", b"replicas", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "edge_count", b"edge_count", "epoch", b"epoch", "heartbeat", b"heartbeat", "partial", b"partial", "replicas", b"replicas", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -781,12 +1047,15 @@ class StreamSettings(_message.Message):
     STREAM_AGE_MAX_FIELD_NUMBER: _builtins.int
     HANDSHAKE_TIMEOUT_FIELD_NUMBER: _builtins.int
     COMPRESSION_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
     message_bytes_max: _builtins.int
     """Largest message in bytes, each way, 1 to 1 GiB. Default 100 MiB."""
     queue_streams_max: _builtins.int
     """Streams that may wait for a slot per edge process. Default 128."""
     compression: _builtins.bool
     """Whether permessage-deflate may be negotiated. Default false."""
+    placement: Global___PlacementStrategy.ValueType
+    """How new streams are spread over replicas. Default PLACEMENT_STRATEGY_SPREAD."""
     @_builtins.property
     def ping_interval(self) -> _duration_pb2.Duration:
         """Time between pings. Zero turns pings off. Default 20 s."""
@@ -823,10 +1092,11 @@ class StreamSettings(_message.Message):
         stream_age_max: _duration_pb2.Duration | None = ...,
         handshake_timeout: _duration_pb2.Duration | None = ...,
         compression: _builtins.bool | None = ...,
+        placement: Global___PlacementStrategy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "placement", b"placement", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compression: _TypeAlias = _typing.Literal["compression"]  # noqa: Y015
     _WhichOneofArgType__compression: _TypeAlias = _typing.Literal["_compression", b"_compression"]  # noqa: Y015
