@@ -13,14 +13,15 @@ from penstock_controller.records import (
     Demand,
     Deployment,
     EdgeReport,
+    Event,
     Registration,
     ReplicaReport,
     ReplicaState,
     ScaleDecision,
-    StreamLimits,
     Subscription,
 )
 from penstock_controller.registry import HEARTBEAT_S, ReplicaRow, RouteTable
+from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
 
 _STATE_TO_WIRE = {
     ReplicaState.STARTING: control_pb2.REPLICA_STATE_STARTING,
@@ -28,6 +29,10 @@ _STATE_TO_WIRE = {
     ReplicaState.DRAINING: control_pb2.REPLICA_STATE_DRAINING,
     ReplicaState.FAILED: control_pb2.REPLICA_STATE_FAILED,
     ReplicaState.LOST: control_pb2.REPLICA_STATE_LOST,
+}
+_PLACEMENT_TO_WIRE = {
+    PlacementStrategy.SPREAD: control_pb2.PLACEMENT_STRATEGY_SPREAD,
+    PlacementStrategy.PACKED: control_pb2.PLACEMENT_STRATEGY_PACKED,
 }
 _STATE_FROM_WIRE = {wire: state for state, wire in _STATE_TO_WIRE.items()}
 
@@ -61,6 +66,7 @@ def report_from_wire(status: control_pb2.ReplicaStatus) -> ReplicaReport:
         streams_total=status.streams_total,
         rejected_total=status.rejected_total,
         resident_bytes=status.resident_bytes,
+        oldest_stream_wall=wall_of(status.oldest_stream_at) if status.HasField("oldest_stream_at") else None,
     )
 
 
@@ -79,7 +85,7 @@ def registration_from_wire(register: control_pb2.Register) -> Registration:
         pid=register.pid,
         pid_start_ticks=register.pid_start_ticks,
         version=register.version,
-        started_wall=_wall(register.started_at) if register.HasField("started_at") else None,
+        started_wall=wall_of(register.started_at) if register.HasField("started_at") else None,
         report=report_from_wire(register.status),
     )
 
@@ -94,7 +100,7 @@ def subscription_from_wire(subscribe: control_pb2.Subscribe) -> Subscription:
         http_address=subscribe.http_address,
         grpc_address=subscribe.grpc_address,
         version=subscribe.version,
-        started_wall=_wall(subscribe.started_at) if subscribe.HasField("started_at") else None,
+        started_wall=wall_of(subscribe.started_at) if subscribe.HasField("started_at") else None,
     )
 
 
@@ -123,6 +129,7 @@ def snapshot_to_wire(table: RouteTable) -> control_pb2.Snapshot:
         deployments=[_deployment_route(d) for d in table.deployments],
         replicas=[_replica_route(r) for r in table.replicas],
         heartbeat=duration(HEARTBEAT_S),
+        edge_count=table.edge_count,
     )
 
 
@@ -133,6 +140,35 @@ def decision_to_wire(decision: ScaleDecision) -> admin_pb2.ScaleDecision:
         at=timestamp(decision.at_wall),
         from_replicas=decision.from_replicas,
         to_replicas=decision.to_replicas,
+        inputs=[admin_pb2.DecisionInput(name=name, value=value) for name, value in decision.inputs.items()],
+    )
+
+
+def autoscaling_to_wire(settings: ScalingSettings) -> admin_pb2.Autoscaling:
+    return admin_pb2.Autoscaling(
+        min_replica=settings.min_replica,
+        max_replica=settings.max_replica,
+        max_concurrency=settings.max_concurrency,
+        metric=settings.metric,
+        scale_down_delay=settings.scale_down_delay_s,
+        scale_down_interval=settings.scale_down_interval_s,
+        autoscaling_window=settings.autoscaling_window_s,
+        target_utilization_percentage=settings.target_utilization_percentage,
+        max_scale_down_rate=settings.max_scale_down_rate,
+        buffer_slots=settings.buffer_slots,
+        placement=settings.placement,
+        cordon_surplus=settings.cordon_surplus,
+    )
+
+
+def event_to_wire(event: Event) -> admin_pb2.Event:
+    return admin_pb2.Event(
+        sequence=event.sequence,
+        at=timestamp(event.at_wall),
+        kind=event.kind,
+        deployment_id=event.deployment_id or "",
+        replica_id=event.replica_id or "",
+        text=event.text,
     )
 
 
@@ -143,11 +179,13 @@ def _deployment_route(deployment: Deployment) -> control_pb2.DeploymentRoute:
         kind=control_pb2.DEPLOYMENT_KIND_MODEL,
         environments=deployment.environments,
         routes=deployment.routes,
-        settings=_stream_settings(deployment.limits),
+        settings=_stream_settings(deployment),
     )
 
 
-def _stream_settings(limits: StreamLimits) -> control_pb2.StreamSettings:
+def _stream_settings(deployment: Deployment) -> control_pb2.StreamSettings:
+    limits = deployment.limits
+
     def optional(value: float | None) -> Duration | None:
         return None if value is None else duration(value)
 
@@ -161,6 +199,7 @@ def _stream_settings(limits: StreamLimits) -> control_pb2.StreamSettings:
         stream_age_max=optional(limits.stream_age_max_s),
         handshake_timeout=optional(limits.handshake_timeout_s),
         compression=limits.compression,
+        placement=_PLACEMENT_TO_WIRE[deployment.scaling.placement],
     )
 
 
@@ -177,5 +216,5 @@ def _replica_route(row: ReplicaRow) -> control_pb2.ReplicaRoute:
     )
 
 
-def _wall(moment: Timestamp) -> float:
+def wall_of(moment: Timestamp) -> float:
     return moment.seconds + moment.nanos / 1e9

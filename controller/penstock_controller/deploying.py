@@ -9,6 +9,8 @@ from penstock.truss import ConfigError, PenstockSettings, load_config
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.identifiers import NAME_PATTERN, content_hash, deployment_id, model_name
 from penstock_controller.records import Deployment, StreamLimits
+from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
 
 REPLICAS_MAX = 1000
 DEFAULT_ENVIRONMENT = "production"
@@ -21,7 +23,8 @@ class WantedDeployment:
     name: str
     """Empty leaves it to config.yaml."""
     source: str
-    replicas: int
+    replicas: int | None
+    """Exactly so many instead of scaling by load."""
     environment: str
 
 
@@ -36,7 +39,7 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         raise InvalidRequestError(f"source: must be an absolute path, got {wanted.source!r}")
     if not source.is_dir():
         raise InvalidRequestError(f"source: {source} is not a folder")
-    if wanted.replicas > REPLICAS_MAX:
+    if wanted.replicas is not None and wanted.replicas > REPLICAS_MAX:
         raise InvalidRequestError(f"replicas: must be 0 to {REPLICAS_MAX}, got {wanted.replicas}")
     environment = wanted.environment or DEFAULT_ENVIRONMENT
     _check_name("environment", environment)
@@ -54,9 +57,12 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         deployment_id=deployment_id(name, content),
         name=name,
         source=str(source),
-        replicas=wanted.replicas,
+        scaling=_scaling(config.penstock),
+        overrides=ScalingOverrides(replicas=wanted.replicas),
         limits=_limits(config.penstock),
         routes=config.penstock.routes,
+        gpus=config.gpus,
+        environment_variables=config.environment_variables,
         environments=(environment,),
         created_wall=now_wall,
     )
@@ -67,6 +73,23 @@ def _check_name(key: str, value: str) -> None:
         raise InvalidRequestError(
             f"{key}: must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit, got {value!r}"
         )
+
+
+def _scaling(settings: PenstockSettings) -> ScalingSettings:
+    return ScalingSettings(
+        min_replica=settings.min_replica,
+        max_replica=settings.max_replica,
+        max_concurrency=settings.max_concurrency,
+        metric=Metric(settings.metric),
+        scale_down_delay_s=settings.scale_down_delay_s,
+        scale_down_interval_s=settings.scale_down_interval_s,
+        autoscaling_window_s=settings.autoscaling_window_s,
+        target_utilization_percentage=settings.target_utilization_percentage,
+        max_scale_down_rate=settings.max_scale_down_rate,
+        buffer_slots=settings.buffer_slots,
+        placement=PlacementStrategy(settings.placement),
+        cordon_surplus=settings.cordon_surplus,
+    )
 
 
 def _limits(settings: PenstockSettings) -> StreamLimits:

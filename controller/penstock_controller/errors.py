@@ -32,3 +32,21 @@ class TooManySessionsError(ControllerError):
     """A limit on connected runners or edges is reached."""
 
     reason = "TOO_MANY_SESSIONS"
+
+
+class NotFoundError(ControllerError):
+    """What an operator names does not exist."""
+
+    reason = "NOT_FOUND"
+
+
+class AmbiguousNameError(ControllerError):
+    """What an operator names may be several things."""
+
+    reason = "AMBIGUOUS_NAME"
+
+
+class ConflictError(ControllerError):
+    """What an operator asks for does not go with the state of the thing."""
+
+    reason = "CONFLICT"

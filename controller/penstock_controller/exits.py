@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from penstock_controller.actuators.base import ReplicaExit
+from penstock_controller.actuators.base import NoFreeGpuError, ReplicaExit, StartError
 from penstock_controller.records import ReplicaState
-from penstock_controller.registry import Replica
+from penstock_controller.replica import Replica
 from penstock_controller.restarts import ExitKind
 
 LOAD_FAILURE_STATUS = 1
@@ -25,6 +25,11 @@ def judge_exit(replica: Replica | None, ended: ReplicaExit) -> tuple[ExitKind, s
     if ended.status in (LOAD_FAILURE_STATUS, USAGE_STATUS) and not was_ready:
         return ExitKind.LOAD_FAILURE, _with_output(describe(ended), ended.output_tail)
     return ExitKind.CRASH, describe(ended) if was_ready else _with_output(describe(ended), ended.output_tail)
+
+
+def judge_start(error: StartError) -> ExitKind:
+    """Tells what a start that came to nothing means for its place."""
+    return ExitKind.NO_FREE_GPU if isinstance(error, NoFreeGpuError) else ExitKind.LOAD_FAILURE
 
 
 def describe(ended: ReplicaExit) -> str:

@@ -118,6 +118,21 @@ class Fleet:
         place.restarts = place.restarts.released()
         return place
 
+    def rejoin(self, replica_id: str, now: float) -> Place | None:
+        """The drain of a leaver was taken back: it gets a place again, a vacant one if there is one. Returns it."""
+        deployment_id = self._leavers.pop(replica_id, None)
+        if deployment_id is None:
+            return None
+        places = self._places.setdefault(deployment_id, {})
+        place = next((place for place in self.places(deployment_id) if not place.occupied), None)
+        if place is None:
+            index = max(places, default=-1) + 1
+            place = places[index] = Place(deployment_id, index)
+        place.replica_id = replica_id
+        place.restarts = place.restarts.adopted(now)
+        self._by_replica[replica_id] = place
+        return place
+
     def add_leaver(self, replica_id: str, deployment_id: str) -> None:
         """A replica that no place knows is to end."""
         self._leavers[replica_id] = deployment_id

@@ -5,8 +5,12 @@ Times named `now` or `*_at` are monotonic seconds; those named `*_wall` are seco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+
+from penstock_controller.scaling.config import ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
 
 
 class ReplicaState(Enum):
@@ -40,6 +44,8 @@ class ReplicaReport:
     streams_total: int = 0
     rejected_total: int = 0
     resident_bytes: int = 0
+    oldest_stream_wall: float | None = None
+    """When its oldest open stream began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +112,43 @@ class StreamLimits:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """An immutable version of a model, and how many replicas of it are wanted."""
+    """An immutable version of a model, with what operators made of it since."""
 
     deployment_id: str
     name: str
     source: str
     """Absolute path of the Truss directory."""
-    replicas: int
-    """Replicas that were asked for."""
+    scaling: ScalingSettings = field(default_factory=ScalingSettings)
+    """As config.yaml says."""
+    overrides: ScalingOverrides = field(default_factory=ScalingOverrides)
     limits: StreamLimits = StreamLimits()
     routes: tuple[str, ...] = ()
+    gpus: int = 0
+    """GPUs that one replica asks for."""
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
     environments: tuple[str, ...] = ()
+    """Environments that point to it."""
     stopped: bool = False
     """An operator ended all replicas; none is started until the deployment is applied again."""
     retired: bool = False
     """No longer wanted: it is forgotten as soon as its last replica has ended."""
+    superseded: bool = False
+    """An environment pointed to it, and none does any more: it goes to zero as its streams end."""
+    streams_end_wall: float | None = None
+    """When the streams that are left on it are ended, since it was superseded; None lets them take their time."""
     created_wall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """An environment that is to point at a deployment as soon as a replica of that is ready."""
+
+    name: str
+    environment: str
+    deployment_id: str
+    deadline_s: float | None
+    """Time for the streams of the deployment before; None gives them all they want."""
+    requested_wall: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +160,18 @@ class ScaleDecision:
     at_wall: float
     from_replicas: int
     to_replicas: int
+    inputs: Mapping[str, float] = field(default_factory=dict)
+    """What the decision was based on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened, for operators."""
+
+    at_wall: float
+    kind: str
+    """Stable name, for example "replica_exited"."""
+    text: str
+    deployment_id: str | None = None
+    replica_id: str | None = None
+    sequence: int = 0

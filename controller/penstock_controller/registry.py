@@ -13,18 +13,12 @@ could not reach it, or when nothing was heard of it for LOST_AFTER_LEASES leases
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from penstock_controller.edge_table import EdgeTable
 from penstock_controller.errors import DuplicateReplicaError, TooManySessionsError
-from penstock_controller.records import (
-    Deployment,
-    EdgeReport,
-    ProcessState,
-    Registration,
-    ReplicaReport,
-    ReplicaState,
-    Subscription,
-)
+from penstock_controller.records import Deployment, ProcessState, Registration, ReplicaReport, ReplicaState
+from penstock_controller.replica import Replica
 
 HEARTBEAT_S = 2.0
 """Longest time between two reports."""
@@ -39,60 +33,7 @@ LOST_AFTER_LEASES = 10
 """Silence, in leases, after which a replica whose process nobody watches is lost even if no edge missed it."""
 
 REPLICAS_MAX = 100_000
-EDGES_MAX = 10_000
-"""Limits on what one controller keeps; further ones are refused."""
-
-
-@dataclass(slots=True, eq=False)
-class Replica:
-    """One replica. Read-only outside this module."""
-
-    replica_id: str
-    deployment_id: str
-    process: ProcessState
-    known_at: float
-    pid: int = 0
-    started_wall: float | None = None
-    registration: Registration | None = None
-    report: ReplicaReport | None = None
-    reported_at: float | None = None
-    session: int | None = None
-    """The Attach call that speaks for it; None while there is none."""
-    suspect: bool = False
-    drain_ordered: bool = False
-    """The controller asked it to drain; true before the runner has answered."""
-    unreachable_at: float | None = None
-    """When an edge last failed to reach it."""
-    ready_at: float | None = None
-
-    @property
-    def state(self) -> ReplicaState:
-        reported = ReplicaState.STARTING if self.report is None else self.report.state
-        if self.drain_ordered and reported in (ReplicaState.STARTING, ReplicaState.READY):
-            return ReplicaState.DRAINING
-        return reported
-
-    @property
-    def address(self) -> str:
-        return "" if self.registration is None else self.registration.address
-
-    @property
-    def active_streams(self) -> int:
-        return 0 if self.report is None else self.report.active_streams
-
-    @property
-    def stream_capacity(self) -> int:
-        return 0 if self.report is None else self.report.stream_capacity
-
-
-@dataclass(slots=True, eq=False)
-class Edge:
-    """One connected edge process. Read-only outside this module."""
-
-    subscription: Subscription
-    session: int
-    reported_at: float
-    report: EdgeReport = field(default_factory=EdgeReport)
+"""Limit on the replicas of one controller; further ones are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +59,14 @@ class RouteTable:
     partial: bool
     deployments: Sequence[Deployment]
     replicas: Sequence[ReplicaRow]
+    edge_count: int = 0
 
 
 class Registry:
-    """The known replicas, edges and deployments of one controller life (one epoch)."""
+    """The known replicas, edges and deployments of one controller life (one epoch).
+
+    Deployments whose replicas, or the demand for them, have changed are collected until `take_changed`.
+    """
 
     def __init__(self, *, epoch: int, now: float, lease_s: float = LEASE_S) -> None:
         self.epoch = epoch
@@ -131,8 +76,9 @@ class Registry:
         self._recovery_ends_at = now + max(2 * lease_s, RECOVERY_MIN_S)
         self._awaited: set[str] = set()
         self._replicas: dict[str, Replica] = {}
-        self._edges: dict[str, Edge] = {}
+        self.edges = EdgeTable(lease_s)
         self._deployments: tuple[Deployment, ...] = ()
+        self._touched: set[str] = set()
 
     # What was there before a restart of the controller.
 
@@ -152,7 +98,7 @@ class Registry:
         now: float,
     ) -> None:
         """Announces a replica of an earlier life that lives, or may live. It counts until the window is over."""
-        self._add(Replica(replica_id, deployment_id, process, now, pid=pid, started_wall=started_wall))
+        self._add(Replica(replica_id, deployment_id, process, now, True, pid, started_wall))
         self._awaited.add(replica_id)
 
     # Replicas.
@@ -162,6 +108,15 @@ class Registry:
 
     def replica(self, replica_id: str) -> Replica | None:
         return self._replicas.get(replica_id)
+
+    def touch(self, deployment_id: str) -> None:
+        """Something about the deployment has changed."""
+        self._touched.add(deployment_id)
+
+    def take_changed(self) -> set[str]:
+        """Returns the deployments that were touched since the last call."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def started(self, replica_id: str, deployment_id: str, *, pid: int, started_wall: float, now: float) -> None:
         """The actuator has started the process of a new replica."""
@@ -184,7 +139,7 @@ class Registry:
         if replica is None:
             if len(self._replicas) >= REPLICAS_MAX:
                 raise TooManySessionsError(f"this controller keeps at most {REPLICAS_MAX} replicas")
-            replica = Replica(registration.replica_id, registration.deployment_id, ProcessState.UNKNOWN, now)
+            replica = Replica(registration.replica_id, registration.deployment_id, ProcessState.UNKNOWN, now, True)
             self._add(replica)
         else:
             self._refuse_impostor(replica, registration, now)
@@ -197,7 +152,7 @@ class Registry:
         replica.session = session
         self._awaited.discard(replica.replica_id)
         self._heard(replica, registration.report, now)
-        self.version += 1
+        self._changed(replica.deployment_id)
         return replaced
 
     def report(self, replica_id: str, session: int, report: ReplicaReport, now: float) -> bool:
@@ -212,7 +167,10 @@ class Registry:
             return False
         before = _routed(replica)
         self._heard(replica, report, now)
-        return self._changed(_routed(replica) != before)
+        if _routed(replica) == before:
+            return False
+        self._changed(replica.deployment_id)
+        return True
 
     def detach(self, replica_id: str, session: int) -> bool:
         """The call of a replica broke. Returns whether it was the one that spoke for it."""
@@ -221,21 +179,55 @@ class Registry:
             return False
         replica.session = None
         replica.suspect = True
-        return self._changed(True)
+        self._changed(replica.deployment_id)
+        return True
 
     def process_gone(self, replica_id: str) -> Replica | None:
         """The process of a replica has ended: it leaves the snapshot at once. Returns what was known of it."""
         self._awaited.discard(replica_id)
         replica = self._replicas.pop(replica_id, None)
-        self._changed(replica is not None)
+        if replica is not None:
+            self._changed(replica.deployment_id)
         return replica
 
-    def order_drain(self, replica_id: str) -> None:
-        """No edge is to place another stream on the replica, even before it has answered."""
+    def order_drain(self, replica_id: str, now: float, *, deadline: float | None = None) -> None:
+        """No edge is to place another stream on the replica, even before it has answered.
+
+        Args:
+            deadline: when its streams will be ended; None lets them take their time.
+        """
         replica = self._replicas.get(replica_id)
-        if replica is not None and not replica.drain_ordered:
+        if replica is None:
+            return
+        replica.drain_deadline = deadline
+        replica.undrain_ordered = False
+        if not replica.drain_ordered:
             replica.drain_ordered = True
-            self._changed(True)
+            replica.drained_at = now if replica.drained_at is None else replica.drained_at
+            self._changed(replica.deployment_id)
+
+    def take_drain_back(self, replica_id: str) -> None:
+        """The replica is to admit streams again."""
+        replica = self._replicas.get(replica_id)
+        if replica is not None and (replica.drain_ordered or replica.state is ReplicaState.DRAINING):
+            replica.drain_ordered = False
+            replica.drained_at = replica.drain_deadline = None
+            replica.undrain_ordered = replica.state is ReplicaState.DRAINING
+            self._changed(replica.deployment_id)
+
+    def cordon(self, replica_id: str, cordoned: bool) -> None:
+        """An operator makes the replica the last choice for new streams, or takes that back."""
+        replica = self._replicas.get(replica_id)
+        if replica is not None and replica.cordoned != cordoned:
+            replica.cordoned = cordoned
+            self._changed(replica.deployment_id)
+
+    def set_surplus(self, replica_id: str, surplus: bool) -> None:
+        """Scaling makes the replica the last choice for new streams, or takes that back."""
+        replica = self._replicas.get(replica_id)
+        if replica is not None and replica.surplus != surplus:
+            replica.surplus = surplus
+            self.version += 1
 
     def unreachable(self, replica_id: str, now: float) -> bool:
         """An edge could not reach the replica. Returns whether it is known, and so worth a look at its process."""
@@ -251,17 +243,16 @@ class Registry:
         """Applies what the passing of time means. Returns replicas that are lost; the caller calls `process_gone`."""
         lost: list[str] = []
         for replica in self._replicas.values():
-            silent_since = replica.known_at if replica.reported_at is None else replica.reported_at
-            silence = now - silent_since
+            silence = now - replica.silent_since
             if silence < self.lease_s:
                 continue
             # A process that loads its imports has not attached yet; that is no reason to suspect it.
             if replica.reported_at is not None and not replica.suspect:
                 replica.suspect = True
-                self._changed(True)
+                self._changed(replica.deployment_id)
             if replica.process is ProcessState.RUNNING or replica.replica_id in self._awaited:
                 continue
-            missed = replica.unreachable_at is not None and replica.unreachable_at >= silent_since
+            missed = replica.unreachable_at is not None and replica.unreachable_at >= replica.silent_since
             if replica.session is None and (missed or silence >= self.lease_s * LOST_AFTER_LEASES):
                 lost.append(replica.replica_id)
         if self._awaited and now >= self._recovery_ends_at:
@@ -270,13 +261,15 @@ class Registry:
             for replica in unheard:
                 replica.suspect = True
             self._awaited.clear()
-            self._changed(True)
+            for deployment in self._deployments:
+                self._changed(deployment.deployment_id)
+            self.version += 1
         return lost
 
     def next_deadline(self, now: float) -> float | None:
         """When `expire` may next have something to do; None when only an event matters."""
         deadlines = [
-            (r.known_at if r.reported_at is None else r.reported_at) + self.lease_s
+            r.silent_since + self.lease_s
             for r in self._replicas.values()
             if not r.suspect and r.reported_at is not None
         ]
@@ -286,51 +279,13 @@ class Registry:
             deadlines.append(now + self.lease_s)
         return min(deadlines, default=None)
 
-    # Edges.
-
-    def edges(self) -> list[Edge]:
-        return list(self._edges.values())
-
-    def edge_connected(self, subscription: Subscription, session: int, now: float) -> int | None:
-        """An edge has opened its call. Returns the session it replaces, which must be closed.
-
-        Raises:
-            TooManySessionsError: EDGES_MAX is reached.
-        """
-        known = self._edges.get(subscription.edge_id)
-        if known is None and len(self._edges) >= EDGES_MAX:
-            raise TooManySessionsError(f"this controller keeps at most {EDGES_MAX} edges")
-        self._edges[subscription.edge_id] = Edge(subscription, session, now)
-        return None if known is None else known.session
-
-    def edge_reported(self, edge_id: str, session: int, report: EdgeReport, now: float) -> bool:
-        """An edge told its state. Returns whether its demand differs from before."""
-        edge = self._edges.get(edge_id)
-        if edge is None or edge.session != session:
-            return False
-        changed = edge.report.demands != report.demands
-        edge.report = report
-        edge.reported_at = now
-        return changed
-
-    def edge_gone(self, edge_id: str, session: int) -> None:
-        """The call of an edge ended; its demand ends with it."""
-        edge = self._edges.get(edge_id)
-        if edge is not None and edge.session == session:
-            del self._edges[edge_id]
-
-    def waiting_streams(self, deployment_id: str, now: float) -> int:
-        """Streams that wait for a slot, at edges that were heard of within their lease."""
-        return sum(
-            edge.report.demands[deployment_id].waiting
-            for edge in self._edges.values()
-            if deployment_id in edge.report.demands and now - edge.reported_at < self.lease_s
-        )
-
     # Snapshots.
 
     def set_deployments(self, deployments: Iterable[Deployment]) -> None:
-        self._changed(self._deployments != (fresh := tuple(deployments)))
+        fresh = tuple(deployments)
+        if fresh != self._deployments:
+            self.version += 1
+        self._touched.update(d.deployment_id for d in fresh)
         self._deployments = fresh
 
     def route_table(self, now: float) -> RouteTable:
@@ -344,7 +299,7 @@ class Registry:
                 deployment_id=r.deployment_id,
                 address=r.address,
                 state=r.state,
-                cordoned=r.suspect,
+                cordoned=bool(r.cordon_reason),
                 active_streams=r.active_streams,
                 stream_capacity=r.stream_capacity,
                 status_age_s=0.0 if r.reported_at is None else max(0.0, now - r.reported_at),
@@ -353,24 +308,36 @@ class Registry:
             if r.address and r.state in (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING)
         ]
         reachable = [d for d in self._deployments if not d.retired]
-        return RouteTable(self.epoch, self.version, self.recovering, reachable, rows)
+        return RouteTable(self.epoch, self.version, self.recovering, reachable, rows, len(self.edges))
 
     # Inside.
 
     def _add(self, replica: Replica) -> None:
         self._replicas[replica.replica_id] = replica
-        self.version += 1
+        self._changed(replica.deployment_id)
 
-    def _changed(self, changed: bool) -> bool:
-        self.version += changed
-        return changed
+    def _changed(self, deployment_id: str) -> None:
+        """An edge would route differently."""
+        self.version += 1
+        self._touched.add(deployment_id)
 
     def _heard(self, replica: Replica, report: ReplicaReport, now: float) -> None:
         replica.report = report
         replica.reported_at = now
         replica.suspect = False
-        if report.state is ReplicaState.READY and replica.ready_at is None:
+        is_ready = report.state is ReplicaState.READY
+        if is_ready and replica.ready_at is None:
             replica.ready_at = now
+        if not is_ready or report.active_streams:
+            replica.idle_since = None
+        elif replica.idle_since is None:
+            replica.idle_since = now
+        if report.state is not ReplicaState.DRAINING:
+            replica.undrain_ordered = False
+            if not replica.drain_ordered:
+                replica.drained_at = None
+        elif replica.drained_at is None and not replica.undrain_ordered:
+            replica.drained_at = now
 
     def _refuse_impostor(self, replica: Replica, registration: Registration, now: float) -> None:
         if registration.deployment_id != replica.deployment_id:
@@ -386,4 +353,11 @@ class Registry:
 
 
 def _routed(replica: Replica) -> tuple[object, ...]:
-    return replica.state, replica.active_streams, replica.stream_capacity, replica.suspect, replica.address
+    return (
+        replica.state,
+        replica.is_leaving,
+        replica.active_streams,
+        replica.stream_capacity,
+        replica.suspect,
+        replica.address,
+    )

@@ -3,7 +3,8 @@
 A place is one of the N seats of a deployment; its replicas come and go. Its state:
 
     EMPTY ──start──▶ OCCUPIED ──exit──▶ BACKING_OFF ──delay over, start──▶ OCCUPIED
-                        └──load failure──▶ FAILED ──delay over, start──▶ OCCUPIED
+                        ├──load failure──▶ FAILED ──delay over, start──▶ OCCUPIED
+                        └──no free GPU──▶ WAITING_FOR_GPU ──delay over, start──▶ OCCUPIED
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ DELAY_MAX_S = 30.0
 STABLE_AFTER_S = 60.0
 """A replica that lived for this long ends a row of failures."""
 
+CRASH_LOOP_FAILURES = 3
+"""Failures in a row from which a place counts as crash-looping: it is no capacity to come."""
+
+GPU_LOOK_S = 2.0
+"""Time between two attempts to find a free device. Nothing fails meanwhile, so it does not grow."""
+
 
 class PlaceState(Enum):
     """What a place does."""
@@ -31,6 +38,8 @@ class PlaceState(Enum):
     OCCUPIED = "occupied"
     BACKING_OFF = "backing_off"
     FAILED = "failed"
+    WAITING_FOR_GPU = "waiting_for_gpu"
+    """Every device is in use; that is no failure."""
 
 
 class ExitKind(Enum):
@@ -40,6 +49,8 @@ class ExitKind(Enum):
     """The process ended although nobody asked for it."""
     LOAD_FAILURE = "load_failure"
     """The model could not be loaded (exit status 1)."""
+    NO_FREE_GPU = "no_free_gpu"
+    """It was not started, because every device is in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,12 @@ class Restarts:
         """Starts after the first."""
         return max(0, self.starts - 1)
 
+    def is_crash_looping(self, now: float) -> bool:
+        """Tells whether it fails again and again, and its present replica has not proved otherwise."""
+        if self.failures < CRASH_LOOP_FAILURES or self.state is PlaceState.WAITING_FOR_GPU:
+            return False
+        return self.started_at is None or now - self.started_at < STABLE_AFTER_S
+
     def may_start(self, now: float) -> bool:
         return self.state is not PlaceState.OCCUPIED and (self.next_start_at is None or now >= self.next_start_at)
 
@@ -75,6 +92,16 @@ class Restarts:
         return replace(self, message="") if self.message else self
 
     def exited(self, kind: ExitKind, message: str, now: float) -> Restarts:
+        """The replica has ended, or could not be started, although it is wanted."""
+        if kind is ExitKind.NO_FREE_GPU:
+            return replace(
+                self,
+                state=PlaceState.WAITING_FOR_GPU,
+                starts=max(0, self.starts - 1),
+                started_at=None,
+                next_start_at=now + delay_after(kind, self.failures),
+                message=message,
+            )
         lived = 0.0 if self.started_at is None else now - self.started_at
         failures = 1 if lived >= STABLE_AFTER_S else self.failures + 1
         return replace(
@@ -97,6 +124,8 @@ class Restarts:
 
 def delay_after(kind: ExitKind, failures: int) -> float:
     """Seconds until the next start after the `failures`-th failure in a row (from 1)."""
+    if kind is ExitKind.NO_FREE_GPU:
+        return GPU_LOOK_S
     if kind is ExitKind.CRASH:
         if failures <= 1:
             return FIRST_DELAY_S

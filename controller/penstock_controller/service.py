@@ -12,9 +12,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2, control_pb2_grpc
+from penstock_controller.edge_queries import EdgeQueries
 from penstock_controller.reconciler import Reconciler
-from penstock_controller.services.admin import Admin
+from penstock_controller.services.changing import Admin
 from penstock_controller.services.edge_session import EdgeSessions
+from penstock_controller.services.reading import AdminParts
 from penstock_controller.services.runner_registry import RunnerRegistry
 from penstock_controller.sessions import RunnerSessions
 from penstock_controller.status_view import ControllerFacts
@@ -55,7 +57,7 @@ class ControllerServer:
         """
         self._server = grpc.aio.server(options=_OPTIONS)
         self._health = health.aio.HealthServicer()
-        self._sessions: tuple[RunnerSessions | EdgeSessions, ...] = ()
+        self._sessions: tuple[RunnerSessions | EdgeSessions | Admin, ...] = ()
         self.address = self._bind(listen)
         """Where it listens, with the port that was chosen for port 0."""
 
@@ -63,12 +65,12 @@ class ControllerServer:
         self, reconciler: Reconciler, facts: ControllerFacts, clock: Callable[[], float], wall: Callable[[], float]
     ) -> None:
         control_pb2_grpc.add_RunnerRegistryServiceServicer_to_server(RunnerRegistry(reconciler), self._server)
-        edges = EdgeSessions(reconciler)
-        control_pb2_grpc.add_EdgeSessionServiceServicer_to_server(edges, self._server)
-        self._sessions = (reconciler.sessions, edges)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(
-            Admin(reconciler, facts, clock=clock, wall=wall), self._server
-        )
+        queries = EdgeQueries()
+        edges = EdgeSessions(reconciler, queries)
+        self._server.add_generic_rpc_handlers((edges.handler(),))
+        admin = Admin(AdminParts(reconciler, queries, facts, clock, wall))
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
+        self._sessions = (reconciler.world.sessions, edges, admin)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

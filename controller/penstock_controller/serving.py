@@ -28,7 +28,8 @@ from penstock_controller.reconciler import Reconciler
 from penstock_controller.registry import Registry
 from penstock_controller.service import AddressError, ControllerServer, is_local
 from penstock_controller.status_view import ControllerFacts
-from penstock_controller.store import Store, StoreVersionError
+from penstock_controller.schema import StoreVersionError
+from penstock_controller.store import Store
 
 DATABASE_FILE = "controller.db"
 

@@ -68,18 +68,37 @@ class RunnerSessions:
         for session in self._sessions.values():
             session.close()
 
-    def drain(self, replica_id: str, *, if_idle: bool, grace_s: float | None) -> str | None:
+    def drain(
+        self, replica_id: str, *, if_idle: bool = False, grace_s: float | None = None, spread_s: float = 0.0
+    ) -> str | None:
         """Asks a replica to drain; without `grace_s` its streams have all the time they want.
+
+        Args:
+            spread_s: last part of the grace, over which the ends of its streams are spread.
 
         Returns the id of the drain; None when the replica has no call open.
         """
-        session = self._sessions.get(replica_id)
-        if session is None:
-            return None
         drain = control_pb2.Drain(
             drain_id=f"{self._epoch}-{next(self._drains)}",
             if_idle=if_idle,
             grace=None if grace_s is None else duration(grace_s),
+            spread=None if grace_s is None or spread_s <= 0 else duration(min(spread_s, grace_s)),
         )
-        session.send(control_pb2.AttachResponse(drain=drain, epoch=self._epoch))
-        return drain.drain_id
+        return drain.drain_id if self._send(replica_id, control_pb2.AttachResponse(drain=drain)) else None
+
+    def undrain(self, replica_id: str) -> bool:
+        """Asks a replica to admit streams again. Returns whether it has a call open."""
+        return self._send(replica_id, control_pb2.AttachResponse(undrain=control_pb2.Undrain()))
+
+    def set_capacity(self, replica_id: str, slots: int) -> bool:
+        """Changes the number of slots of a replica. Returns whether it has a call open."""
+        limits = control_pb2.SetLimits(stream_capacity=slots)
+        return self._send(replica_id, control_pb2.AttachResponse(set_limits=limits))
+
+    def _send(self, replica_id: str, response: control_pb2.AttachResponse) -> bool:
+        session = self._sessions.get(replica_id)
+        if session is None:
+            return False
+        response.epoch = self._epoch
+        session.send(response)
+        return True

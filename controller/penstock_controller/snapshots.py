@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from penstock.api.control.v1 import control_pb2
-from penstock_controller.bell import Bell
 from penstock_controller.conversion import snapshot_to_wire
 from penstock_controller.registry import HEARTBEAT_S, Registry
 
 INTERVAL_MIN_S = 0.05
 """Least time between two snapshots: a burst of streams becomes one."""
+
+BUSY_SHARE = 10
+"""A snapshot is followed by a pause of at least so many times what it took to build, however large the fleet is."""
 
 
 class SnapshotPublisher:
@@ -21,9 +23,11 @@ class SnapshotPublisher:
         self._registry = registry
         self._clock = clock
         self._dirty = asyncio.Event()
-        self.published = Bell()
-        """Rings after each new `latest`."""
+        self.listeners: set[asyncio.Event] = set()
+        """Set after each new `latest`."""
         self.latest = self._build()
+        """A serialized WatchResponse: made once, sent to every edge."""
+        self.built_at = clock()
         self.count = 1
         """Snapshots so far; tells a watcher whether it has sent `latest`."""
 
@@ -39,10 +43,14 @@ class SnapshotPublisher:
             except TimeoutError:
                 pass
             self._dirty.clear()
+            self.built_at = self._clock()
             self.latest = self._build()
+            took_s = self._clock() - self.built_at
             self.count += 1
-            self.published.ring()
-            await asyncio.sleep(INTERVAL_MIN_S)
+            for listener in self.listeners:
+                listener.set()
+            await asyncio.sleep(max(INTERVAL_MIN_S, took_s * BUSY_SHARE))
 
-    def _build(self) -> control_pb2.WatchResponse:
-        return control_pb2.WatchResponse(snapshot=snapshot_to_wire(self._registry.route_table(self._clock())))
+    def _build(self) -> bytes:
+        table = self._registry.route_table(self._clock())
+        return control_pb2.WatchResponse(snapshot=snapshot_to_wire(table)).SerializeToString()

@@ -27,11 +27,15 @@ LOOK_AGAIN_S = 1.0
 class _Stop:
     deadline: float | None
     """Monotonic seconds at which open streams are cut; None lets them take all the time they want."""
+    spread_s: float = 0.0
+    """Last part of the time until then, over which the ends of the streams are spread."""
     task: asyncio.Task[int] | None = None
     told_session: int | None = None
     """The Attach call over which the drain was sent; another call must be told again."""
     told_deadline: float | None = None
     cut_streams: int = 0
+    is_terminating: bool = False
+    """It was asked to end; that cannot be taken back."""
 
 
 class Stopper:
@@ -53,18 +57,33 @@ class Stopper:
         self._stops: dict[str, _Stop] = {}
         self._tasks = TaskSet()
 
-    def request(self, replica_id: str, deadline: float | None) -> asyncio.Task[int]:
+    def is_stopping(self, replica_id: str) -> bool:
+        return replica_id in self._stops
+
+    def take_back(self, replica_id: str) -> bool:
+        """Gives the stop of a replica up, and has it admit streams again. Returns False when it is too late."""
+        stop = self._stops.get(replica_id)
+        if stop is not None:
+            if stop.is_terminating or stop.task is None:
+                return False
+            del self._stops[replica_id]
+            stop.task.cancel()
+        self._registry.take_drain_back(replica_id)
+        return self._sessions.undrain(replica_id)
+
+    def request(self, replica_id: str, deadline: float | None, spread_s: float = 0.0) -> asyncio.Task[int]:
         """Begins to end a replica; an earlier deadline than that of a stop under way takes its place.
 
         The task returns how many streams were cut. It must not be cancelled; it ends with the replica.
         """
         stop = self._stops.get(replica_id)
         if stop is None:
-            stop = self._stops[replica_id] = _Stop(deadline)
-            self._registry.order_drain(replica_id)
+            stop = self._stops[replica_id] = _Stop(deadline, spread_s)
+            self._registry.order_drain(replica_id, self._clock(), deadline=deadline)
             stop.task = self._tasks.start(self._run(replica_id, stop), name=f"stop-{replica_id}")
         elif deadline is not None and (stop.deadline is None or deadline < stop.deadline):
-            stop.deadline = deadline
+            stop.deadline, stop.spread_s = deadline, spread_s
+            self._registry.order_drain(replica_id, self._clock(), deadline=deadline)
         self._changes.ring()
         assert stop.task is not None
         return stop.task
@@ -79,9 +98,11 @@ class Stopper:
                 left = LOOK_AGAIN_S if stop.deadline is None else stop.deadline - self._clock()
                 margin = left if left > 0 else left + CLOSE_MARGIN_S
                 await self._changes.wait(min(LOOK_AGAIN_S, max(margin, 0.01)))
+            stop.is_terminating = True
             await self._actuator.stop(replica_id, grace_s=TERMINATE_GRACE_S)
         finally:
-            self._stops.pop(replica_id, None)
+            if self._stops.get(replica_id) is stop:
+                del self._stops[replica_id]
         return stop.cut_streams
 
     def _may_terminate(self, replica_id: str, stop: _Stop) -> bool:
@@ -95,14 +116,14 @@ class Stopper:
             return True
         if reported.state is ReplicaState.DRAINING and reported.active_streams == 0:
             return True
-        if stop.deadline is not None and now >= stop.deadline:
+        if stop.deadline is not None and now >= stop.deadline - stop.spread_s:
             stop.cut_streams = max(stop.cut_streams, reported.active_streams)
             if now >= stop.deadline + CLOSE_MARGIN_S:
                 return True
         told = stop.told_session == replica.session and stop.told_deadline == stop.deadline
         if replica.session is not None and not told:
             grace_s = None if stop.deadline is None else max(0.0, stop.deadline - now)
-            self._sessions.drain(replica_id, if_idle=False, grace_s=grace_s)
+            self._sessions.drain(replica_id, grace_s=grace_s, spread_s=stop.spread_s)
             stop.told_session = replica.session
             stop.told_deadline = stop.deadline
         return False

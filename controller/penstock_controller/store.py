@@ -10,77 +10,19 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from penstock_controller.fleet import Place
-from penstock_controller.records import Deployment, ScaleDecision, StreamLimits
+from penstock_controller.journal import Journal
+from penstock_controller.records import Deployment, Promotion, ScaleDecision, StreamLimits
 from penstock_controller.restarts import PlaceState, Restarts
+from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
+from penstock_controller.schema import migrate
 
-SCHEMA_VERSION = 1
-"""Stands in `PRAGMA user_version`. A change of the schema adds a step to _MIGRATIONS and counts this up."""
-
-EVENTS_MAX = 10_000
-"""Events that are kept; older ones are dropped."""
-
-_MIGRATIONS = {
-    0: """
-        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-        CREATE TABLE deployments (
-            deployment_id TEXT PRIMARY KEY,
-            name TEXT NOT NULL,
-            source TEXT NOT NULL,
-            replicas INTEGER NOT NULL CHECK (replicas >= 0),
-            limits TEXT NOT NULL,
-            routes TEXT NOT NULL,
-            stopped INTEGER NOT NULL,
-            retired INTEGER NOT NULL,
-            created_wall REAL NOT NULL,
-            target INTEGER NOT NULL DEFAULT 0,
-            decision TEXT
-        ) STRICT;
-        CREATE TABLE environments (
-            name TEXT NOT NULL,
-            environment TEXT NOT NULL,
-            deployment_id TEXT NOT NULL REFERENCES deployments (deployment_id) ON DELETE CASCADE,
-            PRIMARY KEY (name, environment)
-        ) STRICT;
-        CREATE TABLE places (
-            deployment_id TEXT NOT NULL REFERENCES deployments (deployment_id) ON DELETE CASCADE,
-            place INTEGER NOT NULL,
-            replica_id TEXT,
-            occupied INTEGER NOT NULL,
-            starts INTEGER NOT NULL,
-            failures INTEGER NOT NULL,
-            PRIMARY KEY (deployment_id, place)
-        ) STRICT;
-        CREATE TABLE events (
-            sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-            at_wall REAL NOT NULL,
-            kind TEXT NOT NULL,
-            deployment_id TEXT,
-            replica_id TEXT,
-            text TEXT NOT NULL
-        ) STRICT;
-    """,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened, for operators."""
-
-    at_wall: float
-    kind: str
-    """Stable name, for example "replica_exited"."""
-    text: str
-    deployment_id: str | None = None
-    replica_id: str | None = None
-    sequence: int = 0
-
-
-class StoreVersionError(Exception):
-    """The state folder was written by a newer version of the software."""
+DECISIONS_KEPT = 50
+"""Decisions that are kept per deployment; older ones are dropped."""
 
 
 class Store:
@@ -97,8 +39,9 @@ class Store:
         self._db.row_factory = sqlite3.Row
         for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
             self._db.execute(f"PRAGMA {pragma}")
-        self._migrate(path)
+        migrate(self._db, path)
         path.chmod(0o600)
+        self.journal = Journal(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -122,6 +65,19 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO meta VALUES ('epoch', ?)", (str(epoch),))
         return epoch
 
+    @property
+    def all_paused(self) -> bool:
+        """Scaling is paused for every deployment, those to come included."""
+        return self._db.execute("SELECT 1 FROM meta WHERE key = 'paused'").fetchone() is not None
+
+    def set_all_paused(self, paused: bool) -> None:
+        if paused:
+            self._db.execute("INSERT OR REPLACE INTO meta VALUES ('paused', '1')")
+        else:
+            self._db.execute("DELETE FROM meta WHERE key = 'paused'")
+
+    # Deployments and environments.
+
     def deployments(self) -> list[Deployment]:
         """Returns all deployments, oldest first."""
         environments: dict[str, list[str]] = {}
@@ -132,41 +88,70 @@ class Store:
                 deployment_id=row["deployment_id"],
                 name=row["name"],
                 source=row["source"],
-                replicas=row["replicas"],
+                scaling=_scaling(json.loads(row["scaling"])),
+                overrides=ScalingOverrides(**json.loads(row["overrides"])),
                 limits=StreamLimits(**json.loads(row["limits"])),
                 routes=tuple(json.loads(row["routes"])),
+                gpus=row["gpus"],
+                environment_variables=json.loads(row["environment_variables"]),
                 environments=tuple(environments.get(row["deployment_id"], ())),
                 stopped=bool(row["stopped"]),
                 retired=bool(row["retired"]),
+                superseded=bool(row["superseded"]),
+                streams_end_wall=row["streams_end_wall"],
                 created_wall=row["created_wall"],
             )
             for row in self._db.execute("SELECT * FROM deployments ORDER BY created_wall, deployment_id")
         ]
 
     def put_deployment(self, deployment: Deployment) -> None:
-        """Creates it, or changes how many replicas are wanted of it and how it is treated. Keeps environments."""
-        values = (
-            deployment.deployment_id,
-            deployment.name,
-            deployment.source,
-            deployment.replicas,
-            json.dumps(asdict(deployment.limits)),
-            json.dumps(deployment.routes),
-            deployment.stopped,
-            deployment.retired,
-            deployment.created_wall,
-        )
+        """Creates it, or changes what may change of it. Keeps environments and the time of its creation."""
+        values = {
+            "deployment_id": deployment.deployment_id,
+            "name": deployment.name,
+            "source": deployment.source,
+            "scaling": json.dumps(asdict(deployment.scaling)),
+            "overrides": json.dumps(asdict(deployment.overrides)),
+            "limits": json.dumps(asdict(deployment.limits)),
+            "routes": json.dumps(deployment.routes),
+            "gpus": deployment.gpus,
+            "environment_variables": json.dumps(dict(deployment.environment_variables)),
+            "stopped": deployment.stopped,
+            "retired": deployment.retired,
+            "superseded": deployment.superseded,
+            "streams_end_wall": deployment.streams_end_wall,
+            "created_wall": deployment.created_wall,
+        }
+        kept = ("deployment_id", "name", "created_wall")
+        changes = ", ".join(f"{key} = excluded.{key}" for key in values if key not in kept)
         self._db.execute(
-            "INSERT INTO deployments"
-            " (deployment_id, name, source, replicas, limits, routes, stopped, retired, created_wall)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (deployment_id) DO UPDATE SET source = excluded.source,"
-            " replicas = excluded.replicas, limits = excluded.limits, routes = excluded.routes,"
-            " stopped = excluded.stopped, retired = excluded.retired",
+            f"INSERT INTO deployments ({', '.join(values)}) VALUES ({', '.join(':' + key for key in values)})"
+            f" ON CONFLICT (deployment_id) DO UPDATE SET {changes}",
             values,
         )
 
-    def point_environment(self, name: str, environment: str, deployment_id: str) -> None:
+    def point_environment(
+        self, name: str, environment: str, deployment_id: str, *, streams_end_wall: float | None = None
+    ) -> str | None:
+        """Points the environment at a deployment. Returns the one before, if it was another one.
+
+        A deployment that loses its last environment is superseded, and its streams end at `streams_end_wall`.
+        """
+        row = self._db.execute(
+            "SELECT deployment_id FROM environments WHERE name = ? AND environment = ?", (name, environment)
+        ).fetchone()
         self._db.execute("INSERT OR REPLACE INTO environments VALUES (?, ?, ?)", (name, environment, deployment_id))
+        self._db.execute(
+            "UPDATE deployments SET superseded = 0, streams_end_wall = NULL WHERE deployment_id = ?", (deployment_id,)
+        )
+        before: str | None = None if row is None or row["deployment_id"] == deployment_id else row["deployment_id"]
+        if before is not None:
+            self._db.execute(
+                "UPDATE deployments SET superseded = 1, streams_end_wall = ? WHERE deployment_id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM environments WHERE environments.deployment_id = ?)",
+                (streams_end_wall, before, before),
+            )
+        return before
 
     def retire_deployment(self, deployment_id: str) -> None:
         """No environment points to it any more, and its replicas are to end."""
@@ -179,21 +164,52 @@ class Store:
     def delete_deployment(self, deployment_id: str) -> None:
         self._db.execute("DELETE FROM deployments WHERE deployment_id = ?", (deployment_id,))
 
-    def decisions(self) -> dict[str, tuple[int, ScaleDecision | None]]:
-        """Returns target and last decision of every deployment."""
-        return {
-            row["deployment_id"]: (
-                row["target"],
-                ScaleDecision(**json.loads(row["decision"])) if row["decision"] else None,
-            )
-            for row in self._db.execute("SELECT deployment_id, target, decision FROM deployments")
-        }
+    def promotions(self) -> list[Promotion]:
+        """Returns the promotions that wait for a ready replica, oldest first."""
+        return [Promotion(**dict(row)) for row in self._db.execute("SELECT * FROM promotions ORDER BY requested_wall")]
 
-    def put_decision(self, deployment_id: str, decision: ScaleDecision) -> None:
+    def put_promotion(self, promotion: Promotion) -> None:
+        """Takes the place of one for the same environment."""
         self._db.execute(
-            "UPDATE deployments SET target = ?, decision = ? WHERE deployment_id = ?",
-            (decision.to_replicas, json.dumps(asdict(decision)), deployment_id),
+            "INSERT OR REPLACE INTO promotions (name, environment, deployment_id, deadline_s, requested_wall)"
+            " VALUES (:name, :environment, :deployment_id, :deadline_s, :requested_wall)",
+            asdict(promotion),
         )
+
+    def delete_promotion(self, name: str, environment: str) -> None:
+        self._db.execute("DELETE FROM promotions WHERE name = ? AND environment = ?", (name, environment))
+
+    # Decisions.
+
+    def targets(self) -> dict[str, int]:
+        """Returns the target of every deployment."""
+        return {row["deployment_id"]: row["target"] for row in self._db.execute("SELECT * FROM deployments")}
+
+    def put_target(self, deployment_id: str, target: int) -> None:
+        self._db.execute("UPDATE deployments SET target = ? WHERE deployment_id = ?", (target, deployment_id))
+
+    def decisions(self, deployment_id: str) -> list[ScaleDecision]:
+        """Returns the decisions that are kept, the newest first."""
+        rows = self._db.execute(
+            "SELECT decision FROM decisions WHERE deployment_id = ? ORDER BY sequence DESC", (deployment_id,)
+        )
+        return [ScaleDecision(**json.loads(row["decision"])) for row in rows]
+
+    def add_decision(self, deployment_id: str, decision: ScaleDecision) -> None:
+        with self.transaction():
+            self.put_target(deployment_id, decision.to_replicas)
+            self._db.execute(
+                "INSERT INTO decisions (deployment_id, decision) SELECT deployment_id, ? FROM deployments"
+                " WHERE deployment_id = ?",
+                (json.dumps(asdict(decision)), deployment_id),
+            )
+            self._db.execute(
+                "DELETE FROM decisions WHERE deployment_id = ? AND sequence <= (SELECT sequence FROM decisions"
+                " WHERE deployment_id = ? ORDER BY sequence DESC LIMIT 1 OFFSET ?)",
+                (deployment_id, deployment_id, DECISIONS_KEPT),
+            )
+
+    # Places and cordons.
 
     def places(self) -> list[Place]:
         """Returns every place; whether its replica is still alive is for the caller to find out."""
@@ -223,27 +239,18 @@ class Store:
                 ],
             )
 
-    def add_event(self, event: Event) -> None:
-        cursor = self._db.execute(
-            "INSERT INTO events (at_wall, kind, deployment_id, replica_id, text) VALUES (?, ?, ?, ?, ?)",
-            (event.at_wall, event.kind, event.deployment_id, event.replica_id, event.text),
-        )
-        self._db.execute("DELETE FROM events WHERE sequence <= ?", ((cursor.lastrowid or 0) - EVENTS_MAX,))
+    def cordons(self) -> set[str]:
+        """Returns the replicas that operators have cordoned."""
+        return {row["replica_id"] for row in self._db.execute("SELECT replica_id FROM cordons")}
 
-    def events(self, *, after: int = 0, limit: int = 1000) -> list[Event]:
-        """Returns events with a sequence above `after`, oldest first."""
-        rows = self._db.execute("SELECT * FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", (after, limit))
-        return [
-            Event(r["at_wall"], r["kind"], r["text"], r["deployment_id"], r["replica_id"], r["sequence"]) for r in rows
-        ]
+    def put_cordon(self, replica_id: str, cordoned: bool) -> None:
+        if cordoned:
+            self._db.execute("INSERT OR IGNORE INTO cordons VALUES (?)", (replica_id,))
+        else:
+            self._db.execute("DELETE FROM cordons WHERE replica_id = ?", (replica_id,))
 
-    def _migrate(self, path: Path) -> None:
-        version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version > SCHEMA_VERSION:
-            raise StoreVersionError(
-                f"{path} has schema {version}, and this version knows {SCHEMA_VERSION}: use the newer version,"
-                " or another folder with --state-dir"
-            )
-        for step in range(version, SCHEMA_VERSION):
-            # One script is one transaction: a crash leaves the version that stood before.
-            self._db.executescript(f"BEGIN; {_MIGRATIONS[step]} PRAGMA user_version = {step + 1}; COMMIT;")
+
+def _scaling(values: dict[str, object]) -> ScalingSettings:
+    values["metric"] = Metric(str(values.get("metric", Metric.STREAMS)))
+    values["placement"] = PlacementStrategy(str(values.get("placement", PlacementStrategy.SPREAD)))
+    return ScalingSettings(**values)  # type: ignore[arg-type]  # written by put_deployment

@@ -2,56 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import structlog
 
 from penstock.close_codes import EndCode
 from penstock_edge.metrics import EdgeMetrics
+from penstock_edge.open_streams import ClientStream
 from penstock_edge.routing import Deployment
 
 log = structlog.get_logger("edge")
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """What is kept of a stream. Times in seconds, sizes in bytes of payload and framing as the client sees them."""
-
-    stream_id: str
-    deployment: Deployment
-    replica_id: str
-    code: EndCode
-    close_code: int
-    duration_s: float
-    bytes_in: int
-    bytes_out: int
-    messages_in: int
-    messages_out: int
-
-
-def record_end(record: StreamRecord, metrics: EdgeMetrics) -> None:
-    """Logs and counts an ended stream."""
-    deployment = record.deployment
+def record_end(stream: ClientStream, code: EndCode, close_code: int, now: float, metrics: EdgeMetrics) -> None:
+    """Logs and counts a stream that has ended at `now`."""
+    deployment = stream.deployment
     labels = (deployment.name, deployment.id)
-    metrics.streams.labels(*labels, record.code, close_code_label(record.close_code)).inc()
-    metrics.duration.labels(*labels).observe(record.duration_s)
-    metrics.bytes.labels(*labels, "in").inc(record.bytes_in)
-    metrics.bytes.labels(*labels, "out").inc(record.bytes_out)
-    metrics.messages.labels(*labels, "in").inc(record.messages_in)
-    metrics.messages.labels(*labels, "out").inc(record.messages_out)
+    duration_s = now - stream.opened_at
+    metrics.streams.labels(*labels, code, close_code_label(close_code)).inc()
+    metrics.duration.labels(*labels).observe(duration_s)
+    metrics.bytes.labels(*labels, "in").inc(stream.bytes_in)
+    metrics.bytes.labels(*labels, "out").inc(stream.bytes_out)
+    metrics.messages.labels(*labels, "in").inc(stream.messages_in)
+    metrics.messages.labels(*labels, "out").inc(stream.messages_out)
     metrics.open_connections.labels(deployment.name, deployment.id, environment_of(deployment)).dec()
     log.info(
         "stream_ended",
-        stream_id=record.stream_id,
+        stream_id=stream.stream_id,
         deployment=deployment.id,
-        replica=record.replica_id,
-        code=record.code,
-        close_code=record.close_code,
-        duration_ms=round(record.duration_s * 1000),
-        bytes_in=record.bytes_in,
-        bytes_out=record.bytes_out,
-        messages_in=record.messages_in,
-        messages_out=record.messages_out,
+        replica=stream.replica_id,
+        code=code,
+        close_code=close_code,
+        duration_ms=round(duration_s * 1000),
+        bytes_in=stream.bytes_in,
+        bytes_out=stream.bytes_out,
+        messages_in=stream.messages_in,
+        messages_out=stream.messages_out,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import replace
 from io import BytesIO
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import unquote
 
 import grpc
@@ -22,28 +22,63 @@ from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, TABLE, EndCode, clip_reason, end, may_be_sent
 from penstock.trunk.batch import Kind
 from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
-from penstock_edge.ended import StreamRecord, record_end, record_refusal, record_start
+from penstock_edge.ended import record_end, record_refusal, record_start
 from penstock_edge.headers import forwarded_headers
 from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
-from penstock_edge.opening import Opening, refusal_text
+from penstock_edge.open_streams import address_text
+from penstock_edge.opening import RETRY_AFTER_S, Opening, refusal_text
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
 
 CANCELLATION_S = 0.02
 """Time for the news that a call was cancelled to follow the end of its requests."""
 
+CLOSE_TIMEOUT_S = 10.0
+"""Time for a caller to take what is left of a stream that has ended; then it is counted as over.
+
+The call itself cannot be cut from here: gRPC sends the status behind what the caller does not take."""
+
 
 class GrpcStream:
     """One call of InferenceService.Stream: owner of the opening, then sink of the stream."""
 
+    transport_name: ClassVar[str] = "grpc"
+
+    __slots__ = (
+        "_closing",
+        "_context",
+        "_has_output",
+        "_held_bytes",
+        "_held_segments",
+        "_last_message_at",
+        "_liveness",
+        "_opened",
+        "_out",
+        "_parts",
+        "_parts_kind",
+        "_plane",
+        "_refusal",
+        "_stream",
+        "_timer",
+        "_writable",
+        "bytes_in",
+        "bytes_out",
+        "deployment",
+        "messages_in",
+        "messages_out",
+        "opened_at",
+        "replica_id",
+        "stream_id",
+    )
+
     def __init__(self, plane: DataPlane, deployment: Deployment, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         self._plane = plane
-        self._deployment = deployment
+        self.deployment = deployment
         self._context = context
-        self._stream_id = plane.next_stream_id()
+        self.stream_id = plane.next_stream_id()
         self._stream: TrunkStream | None = None
-        self._replica_id = ""
+        self.replica_id = ""
         self._refusal: trunk_pb2.RejectStream | None = None
         self._opened: asyncio.Future[None] = plane.loop.create_future()
         self._out: deque[tuple[int, bytes, int]] = deque()
@@ -55,48 +90,48 @@ class GrpcStream:
         self._has_output: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._closing: Closing | None = None
-        self._bytes = [0, 0]
-        self._messages = [0, 0]
-        self._started_at = plane.now()
+        self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
+        self.opened_at = self._last_message_at = plane.now()
+        """The first is the time of the request until there is a slot."""
         self._liveness: Liveness | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Opens, relays both ways, and ends the call."""
-        opening = Opening(self._plane, self._deployment, self._request(), self)
+        opening = Opening(self._plane, self.deployment, self._request(), self)
         reading: asyncio.Task[None] | None = None
-        end_code, close_code = EndCode.CLIENT_GONE, ABNORMAL
         try:
             opening.start()
             await self._opened
             if self._refusal is not None:
                 row = end(self._refusal.code)
-                record_refusal(self._deployment.name, row.code, row.http_status, self._plane.metrics)
+                record_refusal(self.deployment.name, row.code, row.http_status, self._plane.metrics)
                 await fail_call(
                     self._context,
                     row.code,
                     refusal_text(self._refusal),
                     row.close_code,
-                    self._deployment.id,
+                    self.deployment.id,
                     self._refusal.retry_after_seconds,
                 )
             # With no entry at all, a call that fails at once could not be told from one that was never accepted.
-            await self._context.send_initial_metadata((("penstock-stream-id", self._stream_id),))
-            reading = self._plane.loop.create_task(self._read(), name=f"grpc reader {self._stream_id}")
+            await self._context.send_initial_metadata((("penstock-stream-id", self.stream_id),))
+            reading = self._plane.loop.create_task(self._read(), name=f"grpc reader {self.stream_id}")
             closing = await self._write()
-            end_code, close_code = closing.code, closing.close_code
-            if TABLE[end_code].grpc_status != grpc.StatusCode.OK.name or close_code not in (1000, 1001):
-                await fail_call(self._context, closing.code, closing.reason, close_code, self._deployment.id)
-            await self._context.write(
-                inference_pb2.StreamResponse(close=inference_pb2.Close(code=close_code, reason=closing.reason))
-            )
+            code, close_code, reason = closing
+            is_failure = TABLE[code].grpc_status != grpc.StatusCode.OK.name or close_code not in (1000, 1001)
+            if not is_failure or code is EndCode.OPERATOR_CLOSED:
+                last = inference_pb2.Close(code=close_code, reason=reason)
+                await self._context.write(inference_pb2.StreamResponse(close=last))
+            if is_failure:
+                await fail_call(self._context, code, reason, close_code, self.deployment.id)
         finally:
             if not self._opened.done() or self._stream is None:
                 opening.cancel()
             if self._timer is not None:
                 self._timer.cancel()
             if self._stream is not None:
-                self._finish(end_code, close_code)
+                self._finish(self._closing or Closing(EndCode.CLIENT_GONE, ABNORMAL, ""))
             if reading is not None:
                 # Cancelling a read cancels the call, which is over here anyway.
                 reading.cancel()
@@ -108,27 +143,27 @@ class GrpcStream:
             for key, value in self._context.invocation_metadata() or ()
         ]
         return trunk_pb2.OpenStream(
-            stream_id=self._stream_id,
+            stream_id=self.stream_id,
             transport=trunk_pb2.TRANSPORT_GRPC,
             path="/",
             raw_path=b"/",
             headers=forwarded_headers(metadata),
             client=peer_address(self._context.peer()),
             scheme="grpc",
-            message_bytes_max=self._deployment.settings.message_bytes_max,
-            deployment_id=self._deployment.id,
+            message_bytes_max=self.deployment.settings.message_bytes_max,
+            deployment_id=self.deployment.id,
         )
 
     def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
         """The runner has given a slot."""
         self._stream = stream
-        self._replica_id = replica_id
-        self._plane.stream_began()
+        self.replica_id = replica_id
         now = self._plane.now()
-        record_start(self._deployment, now - self._started_at, self._plane.metrics)
-        self._started_at = now
+        record_start(self.deployment, now - self.opened_at, self._plane.metrics)
+        self.opened_at = self._last_message_at = now
+        self._plane.stream_began(self)
         # Pings are HTTP/2's here; of the clocks, those for idle time and age remain.
-        self._liveness = Liveness(replace(self._deployment.settings, ping_interval_s=0.0), now)
+        self._liveness = Liveness(replace(self.deployment.settings, ping_interval_s=0.0), now)
         self._arm()
         if not self._opened.done():
             self._opened.set_result(None)
@@ -144,17 +179,12 @@ class GrpcStream:
         self._timer = None
         due = self._liveness.check(self._plane.now(), is_reading=True)
         if due in (Due.IDLE_TIMEOUT, Due.STREAM_TOO_OLD):
-            row = TABLE[EndCode.IDLE_TIMEOUT if due is Due.IDLE_TIMEOUT else EndCode.STREAM_TOO_OLD]
-            if self._stream is not None:
-                self._stream.close(row.code, row.close_code, row.reason)
-            self._end_with(Closing(row.code, row.close_code, row.reason))
+            self.end(EndCode.IDLE_TIMEOUT if due is Due.IDLE_TIMEOUT else EndCode.STREAM_TOO_OLD)
         else:
             self._arm()
 
-    def _message_passed(self, direction: int, size: int) -> None:
-        """Counts a message; direction 0 is in, 1 is out."""
-        self._bytes[direction] += size
-        self._messages[direction] += 1
+    def _message_passed(self) -> None:
+        self._last_message_at = self._plane.now()
         if self._liveness is not None:
             self._liveness.message = True
 
@@ -168,7 +198,7 @@ class GrpcStream:
         """Client to model, until the client half-closes or closes."""
         stream, context = self._stream, self._context
         assert stream is not None
-        limit = self._deployment.settings.message_bytes_max
+        limit = self.deployment.settings.message_bytes_max
         while True:
             request = await context.read()
             if request is grpc.aio.EOF:
@@ -188,11 +218,11 @@ class GrpcStream:
             else:
                 kind, data = Kind.BINARY, message.binary
             if len(data) > limit:
-                row = TABLE[EndCode.MESSAGE_TOO_BIG]
-                stream.close(row.code, row.close_code, row.reason)
-                self._end_with(Closing(row.code, row.close_code, row.reason))
+                self.end(EndCode.MESSAGE_TOO_BIG)
                 return
-            self._message_passed(0, len(data))
+            self.bytes_in += len(data)
+            self.messages_in += 1
+            self._message_passed()
             if not stream.send(kind, data):
                 self._writable = self._plane.loop.create_future()
                 await self._writable
@@ -210,7 +240,9 @@ class GrpcStream:
                 else:
                     message.binary = data
                 await self._context.write(inference_pb2.StreamResponse(message=message))
-                self._message_passed(1, len(data))
+                self.bytes_out += len(data)
+                self.messages_out += 1
+                self._message_passed()
                 if owed >= 0:
                     stream.consumed(owed)
                 if self._held_segments and not out:
@@ -246,11 +278,48 @@ class GrpcStream:
         if self._has_output is not None and not self._has_output.done():
             self._has_output.set_result(None)
 
+    def end(self, code: EndCode) -> None:
+        """Ends the stream from the edge's side, both ways; refuses a call that still waits for its slot."""
+        row = TABLE[code]
+        if not self._opened.done():
+            self.stream_refused(trunk_pb2.RejectStream(code=code, retry_after_seconds=RETRY_AFTER_S))
+        else:
+            self._end_both(Closing(code, row.close_code, row.reason))
+
+    def end_by_operator(self, close_code: int, reason: str) -> bool:
+        """Ends the stream with a code and reason that an operator has chosen."""
+        return self._end_both(Closing(EndCode.OPERATOR_CLOSED, close_code, reason))
+
+    def _end_both(self, closing: Closing) -> bool:
+        """Tells model and caller; returns False when the end has already begun."""
+        if self._stream is None or self._closing is not None:
+            return False
+        self._stream.close(*closing)
+        self._end_with(closing)
+        return True
+
     def _end_with(self, closing: Closing) -> None:
         if self._closing is None:
             self._closing = closing
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._plane.loop.call_later(CLOSE_TIMEOUT_S, self._give_up, closing)
         self._wake_writer()
         self.on_writable()
+
+    def _give_up(self, closing: Closing) -> None:
+        """The caller takes nothing: the stream is over, whatever becomes of the call."""
+        self._timer = None
+        self._finish(closing)
+
+    def client_address(self) -> str:
+        """Returns "host:port" of the peer; empty on a unix socket."""
+        peer = peer_address(self._context.peer())
+        return address_text(peer.host, peer.port) if peer is not None else ""
+
+    def silent_for(self, now: float) -> float:
+        """Returns seconds since the last message either way."""
+        return now - self._last_message_at
 
     def on_writable(self) -> None:
         """What was queued for the model is on its way."""
@@ -267,31 +336,19 @@ class GrpcStream:
     def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
         """Never called: the opening takes the answer."""
 
-    def _finish(self, code: EndCode, close_code: int) -> None:
+    def _finish(self, closing: Closing) -> None:
+        code, close_code, _ = closing
         stream, self._stream = self._stream, None
-        assert stream is not None
+        if stream is None:
+            return
         stream.close(code, close_code, discard=True)
         if stream.is_remote_closed:
             stream.sink = NO_SINK
-            self._plane.stream_ended(self._deployment.id, self._replica_id)
+            self._plane.stream_ended(self.deployment.id, self.replica_id)
         else:
-            stream.sink = Leftover(self._plane, self._deployment.id, self._replica_id)
-        self._plane.stream_over()
-        record_end(
-            StreamRecord(
-                stream_id=self._stream_id,
-                deployment=self._deployment,
-                replica_id=self._replica_id,
-                code=code,
-                close_code=close_code,
-                duration_s=self._plane.now() - self._started_at,
-                bytes_in=self._bytes[0],
-                bytes_out=self._bytes[1],
-                messages_in=self._messages[0],
-                messages_out=self._messages[1],
-            ),
-            self._plane.metrics,
-        )
+            stream.sink = Leftover(self._plane, self.deployment.id, self.replica_id)
+        self._plane.stream_over(self)
+        record_end(self, code, close_code, self._plane.now(), self._plane.metrics)
 
 
 async def fail_call(

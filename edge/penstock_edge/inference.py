@@ -32,6 +32,8 @@ class InferenceServer:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self.calls: set[GrpcStream] = set()
+        """Calls that are open, or wait for a slot."""
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
@@ -54,7 +56,7 @@ class InferenceServer:
             ("grpc.keepalive_permit_without_calls", 1),
         ]
         server = grpc.aio.server(options=options)
-        inference_pb2_grpc.add_InferenceServiceServicer_to_server(_Servicer(self._plane), server)
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server(_Servicer(self._plane, self.calls), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         try:
@@ -73,6 +75,8 @@ class InferenceServer:
     async def stop(self) -> None:
         """Refuses new calls and ends those that are open."""
         await self._health.enter_graceful_shutdown()
+        for call in self.calls:
+            call.end(EndCode.EDGE_DRAINING)
         if self._server is not None:
             await self._server.stop(0.5)
 
@@ -82,8 +86,9 @@ def _credentials(chain_file: str, key_file: str) -> grpc.ServerCredentials:
 
 
 class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, calls: set[GrpcStream]) -> None:
         self._plane = plane
+        self._calls = calls
 
     async def Stream(  # type: ignore[override]
         self, requests: object, context: grpc.aio.ServicerContext[Any, Any]
@@ -92,7 +97,12 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
         deployment = await self._deployment(context)
         if self._plane.is_draining:
             await fail_call(context, EndCode.EDGE_DRAINING, "", TABLE[EndCode.EDGE_DRAINING].close_code, deployment.id)
-        await GrpcStream(self._plane, deployment, context).run()
+        call = GrpcStream(self._plane, deployment, context)
+        self._calls.add(call)
+        try:
+            await call.run()
+        finally:
+            self._calls.discard(call)
 
     async def GetModel(
         self, request: inference_pb2.GetModelRequest, context: grpc.aio.ServicerContext[Any, Any]

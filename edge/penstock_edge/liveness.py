@@ -50,6 +50,15 @@ class Liveness:
             times.append(self._born + settings.stream_age_max_s)
         return min(times, default=None)
 
+    def silent_for(self, now: float) -> float:
+        """Returns seconds since the last message either way, or less: a message is timed by the look that finds it.
+
+        This is a look. So the answer falls short of the truth by no more than the time between two checks (the ping
+        interval, as a rule), or since the last question.
+        """
+        self._note_message(now)
+        return now - self._last_message
+
     def check(self, now: float, *, is_reading: bool) -> Due:
         """Says what is due. After PING, send one; after the others, close the connection.
 
@@ -58,9 +67,7 @@ class Liveness:
                 silence proves nothing.
         """
         settings = self._settings
-        if self.message:
-            self.message = False
-            self._last_message = now
+        self._note_message(now)
         if self.heard or not is_reading:
             # Any sign of life answers a ping: behind a large message the pong comes late.
             self.heard = False
@@ -82,3 +89,8 @@ class Liveness:
             self._ping_due = now + settings.ping_interval_s
             return Due.PING
         return Due.NOTHING
+
+    def _note_message(self, now: float) -> None:
+        if self.message:
+            self.message = False
+            self._last_message = now

@@ -6,6 +6,7 @@ Callback-driven, with one timer: a stream that is being opened costs no task. Al
 from __future__ import annotations
 
 import asyncio
+from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
 from penstock.api.control.v1 import control_pb2
@@ -15,12 +16,16 @@ from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
 from penstock_edge.leftover import Leftover
 
 if TYPE_CHECKING:
+    from penstock.candidate import Candidate
     from penstock_edge.plane import DataPlane
     from penstock_edge.routing import Deployment
     from penstock_edge.trunks import Trunk
 
 RETRY_AFTER_S = 1
 """What clients are told when they are refused for want of a slot and nothing better is known."""
+
+RETRY_AFTER_S_MAX = 30
+"""Longest time that they are told."""
 
 
 class OpeningOwner(Protocol):
@@ -45,6 +50,7 @@ class Opening:
         "_is_over",
         "_owner",
         "_plane",
+        "_started_at",
         "_stream",
         "_timer",
         "_tried",
@@ -65,6 +71,7 @@ class Opening:
         self._tried: set[str] = set()
         """Replicas that have refused, did not answer or broke, since the last wait."""
         self._unanswered = False
+        self._started_at = plane.now()
         self._trunk: Trunk | None = None
         self._stream: TrunkStream | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -82,18 +89,27 @@ class Opening:
 
     def attempt(self) -> None:
         """Tries the best replica that was not tried yet."""
-        candidate = self._plane.placement.choose(self.deployment.id, self._tried, self._plane.now())
+        candidate = self._choose()
         if candidate is None:
             self._wait()
-            return
-        self._leave_line()
+        else:
+            self._try(candidate)
+
+    def _choose(self) -> Candidate | None:
+        strategy = self.deployment.settings.placement
+        return self._plane.placement.choose(self.deployment.id, self._tried, self._plane.now(), strategy)
+
+    def _try(self, candidate: Candidate) -> None:
+        if self._is_in_line:
+            self._is_in_line = False
+            self._plane.waiting.step_out(self)
         self._trunk = self._plane.trunks.get(candidate.replica_id, candidate.address)
         self._plane.placement.opened(candidate.replica_id, self._plane.now())
         self._set_timer(self.deployment.settings.handshake_timeout_s, self._no_answer)
         if self._trunk.is_ready:
             self.trunk_ready()
         else:
-            self._trunk.openings.add(self)
+            self._trunk.openings[self] = None
 
     def trunk_ready(self) -> None:
         """The trunk that it waited for carries streams now."""
@@ -118,12 +134,13 @@ class Opening:
             self._stream.sink = Leftover(self._plane, self.deployment.id, self._trunk.replica_id)
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
         elif self._trunk is not None:
-            self._trunk.openings.discard(self)
+            self._trunk.openings.pop(self, None)
             self._plane.stream_ended(self.deployment.id, self._trunk.replica_id)
 
     def _finish(self) -> None:
         self._is_over = True
-        self._leave_line()
+        self._is_in_line = False
+        self._plane.waiting.leave(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -136,7 +153,7 @@ class Opening:
     def _try_next(self) -> None:
         assert self._trunk is not None
         self._tried.add(self._trunk.replica_id)
-        self._trunk.openings.discard(self)
+        self._trunk.openings.pop(self, None)
         self._trunk = None
         self._stream = None
         self.attempt()
@@ -145,16 +162,26 @@ class Opening:
         """The replica has not answered in time: its loop is blocked, or the way to it is."""
         self._unanswered = True
         if self._stream is not None:
-            self._stream.sink = NO_SINK  # `_unreachable` gives the place back
+            self._stream.sink = NO_SINK  # `_give_back_unreachable` gives the place back
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
-        self._unreachable()
+        self._give_back_unreachable()
+        settings = self.deployment.settings
+        if self._plane.now() >= self._started_at + settings.queue_timeout_s + 2 * settings.handshake_timeout_s:
+            # Many replicas may be silent, and each costs a handshake_timeout. Two are tried in any case.
+            self._trunk = self._stream = None
+            self._refuse(EndCode.HANDSHAKE_TIMEOUT)
+            return
+        self._try_next()
 
     def _unreachable(self) -> None:
-        assert self._trunk is not None
-        placement, now = self._plane.placement, self._plane.now()
-        placement.refused(self._trunk.replica_id, now)
-        self._plane.met(self._trunk.replica_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
+        self._give_back_unreachable()
         self._try_next()
+
+    def _give_back_unreachable(self) -> None:
+        assert self._trunk is not None
+        self._trunk.openings.pop(self, None)
+        self._plane.placement.refused(self._trunk.replica_id, self._plane.now())
+        self._plane.met(self._trunk.replica_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
 
     def _wait(self) -> None:
         """Joins the line, at its end the first time; refused when it is full or the time is over."""
@@ -164,28 +191,25 @@ class Opening:
                 self._refuse(self._refusal(EndCode.QUEUE_FULL if settings.queue_timeout_s > 0 else None))
                 return
             self.waiting_since = now
+            self._plane.line_grew(self.deployment.id)
         elif now >= self.waiting_since + settings.queue_timeout_s:
             self._waited_too_long()
             return
         else:
-            self._plane.waiting.rejoin(self)
+            self._plane.waiting.step_in(self)
         self._is_in_line = True
         self._set_timer(self.waiting_since + settings.queue_timeout_s - now, self._waited_too_long)
-        self._plane.arm_retry()
-
-    def _leave_line(self) -> None:
-        if self._is_in_line:
-            self._is_in_line = False
-            self._plane.waiting.leave(self)
+        if self._tried or self._plane.waiting.length(self.deployment.id) == 1:
+            # A replica that it has tried may have a slot again; and somebody must look when the next one returns.
+            self._plane.wake_soon(self.deployment.id)
 
     def wake(self) -> bool:
-        """There may be a slot now. Returns whether a replica is being tried."""
-        if not self._is_in_line:
-            return True
+        """There may be a slot now. Returns whether a replica is being tried. Called while it stands in line."""
         self._tried.clear()
-        if self._plane.placement.choose(self.deployment.id, (), self._plane.now()) is None:
+        candidate = self._choose()
+        if candidate is None:
             return False
-        self.attempt()
+        self._try(candidate)
         return True
 
     def _waited_too_long(self) -> None:
@@ -200,14 +224,25 @@ class Opening:
     def _refuse(self, code: EndCode) -> None:
         self._finish()
         self._plane.waiting.count_refusal(self.deployment.id)
-        self._owner.stream_refused(trunk_pb2.RejectStream(code=code, retry_after_seconds=RETRY_AFTER_S))
+        self._owner.stream_refused(trunk_pb2.RejectStream(code=code, retry_after_seconds=self._retry_after(code)))
+
+    def _retry_after(self, code: EndCode) -> int:
+        """With a full line and no replica at all, nobody gets a place before the first one has waited in vain."""
+        placement, now = self._plane.placement, self._plane.now()
+        first = self._plane.waiting.first(self.deployment.id)
+        if code is not EndCode.QUEUE_FULL or first is None or placement.ready_count(self.deployment.id, now):
+            return RETRY_AFTER_S
+        assert first.waiting_since is not None
+        left_s = first.waiting_since + first.deployment.settings.queue_timeout_s - now
+        return min(RETRY_AFTER_S_MAX, max(RETRY_AFTER_S, ceil(left_s)))
 
     # Sink of the stream until the runner has answered
 
     def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
         """The runner has given it a slot."""
         assert self._stream is not None and self._trunk is not None
-        self._plane.placement.answered(self._trunk.replica_id)
+        if self._plane.placement.answered(self._trunk.replica_id):
+            self._plane.wake_soon(self.deployment.id)
         self._finish()
         self._stream.sink = self._owner.stream_opened(self._stream, accept, self._trunk.replica_id)
 

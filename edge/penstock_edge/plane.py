@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from penstock.api.control.v1 import control_pb2
+from penstock.placement import Placement
 from penstock_edge.metrics import EdgeMetrics
-from penstock_edge.placement import Placement
-from penstock_edge.routing import RoutingTable
+from penstock_edge.open_streams import ClientStream, OpenStreams
+from penstock_edge.routing import RoutingTable, replica_reports
 from penstock_edge.trunks import Trunks
 from penstock_edge.waiting import WaitingLines
 
@@ -42,14 +43,16 @@ class DataPlane:
         self.dirty: list[Flushable] = []
         """Connections with output since the last flush, each once."""
         self.is_draining = False
-        self.active_streams = 0
-        """Streams that are open. Changed by `stream_began` and `stream_over` only."""
+        self.open_streams = OpenStreams(edge_id, self.now)
+        """Changed by `stream_began` and `stream_over` only."""
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._stream_prefix = edge_id + "-"
         self._stream_count = 0
         self._retry_timer: asyncio.TimerHandle | None = None
         self._retry_at: float | None = None
+        self._to_wake: set[str] = set()
+        """Deployments whose line is woken in the next turn of the loop."""
         self.stale_s: Callable[[], float] = lambda: 0.0
         """Time since the controller was heard last."""
         self._waiting_shown: set[str] = set()
@@ -85,22 +88,30 @@ class DataPlane:
             known = {deployment.id for deployment in fresh.deployments}
             fresh = RoutingTable(fresh.deployments + tuple(d for d in self.table.deployments if d.id not in known))
         self.table = fresh
-        for replica_id in self.placement.update(snapshot.replicas, self.now(), is_partial=snapshot.partial):
+        gone = self.placement.update(
+            replica_reports(snapshot), self.now(), is_partial=snapshot.partial, edge_count=snapshot.edge_count
+        )
+        for replica_id in gone:
             self.trunks.drop_idle(replica_id)
         for candidate in list(self.placement.candidates()):
             if candidate.is_ready and candidate.ejected_until <= self.now():
                 self.trunks.get(candidate.replica_id, candidate.address)
         self.wake_waiting()
 
-    def stream_began(self) -> None:
+    @property
+    def active_streams(self) -> int:
+        """Streams that are open."""
+        return len(self.open_streams)
+
+    def stream_began(self, stream: ClientStream) -> None:
         """A client has its stream."""
-        self.active_streams += 1
+        self.open_streams.add(stream)
         self._is_idle.clear()
 
-    def stream_over(self) -> None:
+    def stream_over(self, stream: ClientStream) -> None:
         """A client's stream is over; the model's handler may still run."""
-        self.active_streams -= 1
-        if self.active_streams == 0:
+        self.open_streams.remove(stream)
+        if not self.open_streams:
             self._is_idle.set()
 
     async def wait_idle(self, timeout_s: float) -> bool:
@@ -116,14 +127,32 @@ class DataPlane:
         """A slot is free: whoever waits may try."""
         self.placement.ended(replica_id, self.now())
         if self.waiting.has(deployment_id):
-            self.loop.call_soon(self.wake_waiting, deployment_id)
+            self.wake_soon(deployment_id)
 
-    def wake_waiting(self, deployment_id: str | None = None) -> None:
-        """Lets waiting streams try."""
-        self.waiting.wake(deployment_id)
-        self.arm_retry()
+    def wake_soon(self, deployment_id: str) -> None:
+        """Lets those who wait for the deployment try: once per turn of the loop, however many reasons there are."""
+        if not self._to_wake:
+            self.loop.call_soon(self._wake)
+        self._to_wake.add(deployment_id)
 
-    def arm_retry(self) -> None:
+    def _wake(self) -> None:
+        to_wake, self._to_wake = self._to_wake, set()
+        for deployment_id in to_wake:
+            self.waiting.wake(deployment_id)
+        self._arm_retry()
+
+    def wake_waiting(self) -> None:
+        """Lets all waiting streams try."""
+        self.waiting.wake()
+        self._arm_retry()
+
+    def line_grew(self, deployment_id: str) -> None:
+        """One more waits. The controller is told at once of the first, and each time that a line has doubled."""
+        length = self.waiting.length(deployment_id)
+        if length & (length - 1) == 0:
+            self.on_feedback()
+
+    def _arm_retry(self) -> None:
         """Has waiting streams try when the next replica that is left out now may be tried again."""
         now = self.now()
         ends = [self.placement.next_return(key, now) for key in self.waiting.deployments()]

@@ -8,10 +8,12 @@ what a deployment claims in `penstock.routes`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from penstock.api.control.v1 import control_pb2
+from penstock.candidate import ReplicaReport
 from penstock_edge.settings import StreamSettings
 
 PRODUCTION = "production"
@@ -153,6 +155,22 @@ class RoutingTable:
             deployment = self._by_environment.get((is_chain, name, PRODUCTION))
             rest = segments
         return _endpoint(deployment, rest) if deployment is not None else None
+
+
+def replica_reports(snapshot: control_pb2.Snapshot) -> Iterator[ReplicaReport]:
+    """What `snapshot` tells of the replicas."""
+    for route in snapshot.replicas:
+        age = route.status_age
+        yield ReplicaReport(
+            replica_id=route.replica_id,
+            deployment_id=route.deployment_id,
+            address=route.address,
+            is_ready=route.state == control_pb2.REPLICA_STATE_READY,
+            is_cordoned=route.cordoned,
+            active_streams=route.active_streams,
+            stream_capacity=route.stream_capacity,
+            age_s=age.seconds + age.nanos / 1e9,
+        )
 
 
 def _endpoint(deployment: Deployment, segments: list[bytes]) -> Route | None:

@@ -17,11 +17,13 @@ import uvicorn
 
 from penstock.close_codes import EndCode
 from penstock_edge.config import EdgeConfig
+from penstock_edge.grpc_stream import GrpcStream
 from penstock_edge.handshake import WebSocketHandshake
 from penstock_edge.http_app import make_http_app
 from penstock_edge.http_protocol import EdgeHttpProtocol
 from penstock_edge.inference import InferenceServer
 from penstock_edge.metrics import EdgeMetrics
+from penstock_edge.open_streams import address_text
 from penstock_edge.plane import DataPlane, new_edge_id
 from penstock_edge.static import static_snapshot
 from penstock_edge.watch import ControllerSession
@@ -82,7 +84,7 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
         )
     )
     host, port = listener.getsockname()[:2]
-    http_address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    http_address = address_text(host, port)
     grpc_server = InferenceServer(plane) if config.grpc_listen is not None else None
     grpc_address = ""
     if grpc_server is not None and config.grpc_listen is not None:
@@ -118,7 +120,7 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
         if config.ready_file is not None:
             _write_ready(Path(config.ready_file), http_address, grpc_address)
         await _first(serving, stopping)
-    await _drain(plane, server, config.drain_timeout_s)
+    await _drain(plane, server, grpc_server, config.drain_timeout_s)
     if grpc_server is not None:
         await grpc_server.stop()
     server.should_exit = True
@@ -139,14 +141,18 @@ async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
         waiting.cancel()
 
 
-async def _drain(plane: DataPlane, server: uvicorn.Server, timeout_s: float) -> None:
+async def _drain(
+    plane: DataPlane, server: uvicorn.Server, grpc_server: InferenceServer | None, timeout_s: float
+) -> None:
     """Refuses new streams, waits for the open ones, and ends those that remain with 1012."""
     plane.is_draining = True
     log.info("edge_draining", streams=plane.active_streams, timeout_s=timeout_s)
     if await plane.wait_idle(timeout_s):
         return
     connections: list[object] = list(server.server_state.connections)  # uvicorn's type names only its own protocols
-    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake))]
+    if grpc_server is not None:
+        connections += grpc_server.calls
+    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake, GrpcStream))]
     log.info("edge_closing_streams", streams=len(remaining))
     pause = CLOSE_SPREAD_S / max(1, len(remaining))
     for number, connection in enumerate(remaining):

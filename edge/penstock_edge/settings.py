@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from google.protobuf.duration_pb2 import Duration
 
 from penstock.api.control.v1 import control_pb2
+from penstock.placement import PlacementStrategy
 
 MIB = 1024 * 1024
 
@@ -33,6 +34,7 @@ class StreamSettings:
     """Time for a replica to answer the opening of a stream."""
     compression: bool = False
     """Whether permessage-deflate may be negotiated."""
+    placement: PlacementStrategy = PlacementStrategy.SPREAD
 
     @staticmethod
     def from_message(message: control_pb2.StreamSettings) -> StreamSettings:
@@ -56,6 +58,11 @@ class StreamSettings:
             stream_age_max_s=seconds("stream_age_max", message.stream_age_max, default.stream_age_max_s),
             handshake_timeout_s=seconds("handshake_timeout", message.handshake_timeout, default.handshake_timeout_s),
             compression=message.compression if message.HasField("compression") else default.compression,
+            placement=(
+                PlacementStrategy.PACKED
+                if message.placement == control_pb2.PLACEMENT_STRATEGY_PACKED
+                else PlacementStrategy.SPREAD
+            ),
         )
 
 

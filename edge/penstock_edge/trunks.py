@@ -48,8 +48,8 @@ class Trunk:
         self._pool = pool
         self.replica_id = replica_id
         self.address = address
-        self.openings: set[Opening] = set()
-        """Those that wait for this trunk to be ready."""
+        self.openings: dict[Opening, None] = {}
+        """Those that wait for this trunk to be ready, in the order of their coming."""
         self._endpoint: Endpoint | None = None
         self._is_over = False
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"trunk {replica_id}")
@@ -118,7 +118,7 @@ class Trunk:
             call.cancel()
 
     def _hello(self) -> None:
-        openings, self.openings = self.openings, set()
+        openings, self.openings = self.openings, {}
         for opening in openings:
             opening.trunk_ready()
 
@@ -136,7 +136,7 @@ class Trunk:
             self._endpoint.lose(detail)
             if was_ready:
                 log.info("trunk_lost", replica=self.replica_id, detail=detail, streams=streams)
-        openings, self.openings = self.openings, set()
+        openings, self.openings = self.openings, {}
         for opening in openings:
             opening.trunk_failed()
         self._pool.after_batch()

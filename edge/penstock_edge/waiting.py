@@ -1,18 +1,93 @@
-"""Streams that wait for a slot: one line per deployment, first in, first out, bounded."""
+"""Streams that wait for a slot: one line per deployment, first in, first out, bounded. Pure."""
 
 from __future__ import annotations
 
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penstock_edge.opening import Opening
+
+_DEAD_PLACES_MAX = 64
+"""Places of those who left from amid a line are swept out when they are more than this, and than those in use."""
+
+
+class _Place:
+    """Where an opening stands. `opening` is None when it stands there no more."""
+
+    __slots__ = ("number", "opening")
+
+    def __init__(self, number: int, opening: Opening) -> None:
+        self.number = number
+        self.opening: Opening | None = opening
+
+    def __lt__(self, other: _Place) -> bool:
+        return self.number < other.number
+
+
+class _Line:
+    """One line. A place is taken, left for a try and taken again in O(log n), wherever in the line it is."""
+
+    __slots__ = ("_heap", "_next_number", "_standing", "_trying")
+
+    def __init__(self) -> None:
+        self._heap: list[_Place] = []
+        self._standing: dict[Opening, _Place] = {}
+        self._trying: dict[Opening, int] = {}
+        """Numbers of those who are out for a try, and come back if it fails."""
+        self._next_number = 0
+
+    def __len__(self) -> int:
+        return len(self._standing)
+
+    @property
+    def places_taken(self) -> int:
+        """Those who stand in line, and those who may come back."""
+        return len(self._standing) + len(self._trying)
+
+    def first(self) -> Opening | None:
+        """Who is at the head of the line."""
+        while self._heap:
+            opening = self._heap[0].opening
+            if opening is not None:
+                return opening
+            heappop(self._heap)
+        return None
+
+    def join(self, opening: Opening) -> None:
+        self._stand(opening, self._next_number)
+        self._next_number += 1
+
+    def step_out(self, opening: Opening) -> None:
+        place = self._standing.pop(opening, None)
+        if place is not None:
+            place.opening = None
+            self._trying[opening] = place.number
+
+    def step_in(self, opening: Opening) -> None:
+        number = self._trying.pop(opening, None)
+        if number is not None:
+            self._stand(opening, number)
+
+    def leave(self, opening: Opening) -> None:
+        self._trying.pop(opening, None)
+        place = self._standing.pop(opening, None)
+        if place is not None:
+            place.opening = None
+            if len(self._heap) - len(self._standing) > max(_DEAD_PLACES_MAX, len(self._standing)):
+                self._heap = [place for place in self._heap if place.opening is not None]
+                heapify(self._heap)
+
+    def _stand(self, opening: Opening, number: int) -> None:
+        place = self._standing[opening] = _Place(number, opening)
+        heappush(self._heap, place)
 
 
 class WaitingLines:
     """All lines of an edge process."""
 
     def __init__(self) -> None:
-        self._lines: dict[str, dict[Opening, None]] = {}
+        self._lines: dict[str, _Line] = {}
         self.refused_total: dict[str, int] = {}
         """Streams refused for want of a slot, per deployment."""
 
@@ -20,27 +95,45 @@ class WaitingLines:
         """Whether anyone waits for the deployment."""
         return bool(self._lines.get(deployment_id))
 
+    def length(self, deployment_id: str) -> int:
+        """How many wait for the deployment."""
+        line = self._lines.get(deployment_id)
+        return 0 if line is None else len(line)
+
+    def first(self, deployment_id: str) -> Opening | None:
+        """Who is at the head of the line."""
+        line = self._lines.get(deployment_id)
+        return None if line is None else line.first()
+
     def join(self, opening: Opening) -> bool:
         """Takes the last place; returns False when the line is full."""
-        line = self._lines.get(opening.deployment.id, {})
-        if len(line) >= opening.deployment.settings.queue_streams_max:
+        line = self._lines.get(opening.deployment.id)
+        if line is None:
+            line = _Line()
+        if line.places_taken >= opening.deployment.settings.queue_streams_max:
             return False
-        line[opening] = None
+        line.join(opening)
         self._lines[opening.deployment.id] = line
         return True
 
-    def rejoin(self, opening: Opening) -> None:
-        """Takes the place back that an opening left for a try which came to nothing, before all who came later."""
-        line = self._lines.get(opening.deployment.id, {})
-        line[opening] = None
-        self._lines[opening.deployment.id] = dict.fromkeys(sorted(line, key=_since))
-
-    def leave(self, opening: Opening) -> None:
-        """Gives a place up."""
+    def step_out(self, opening: Opening) -> None:
+        """Leaves for a try; the place is kept."""
         line = self._lines.get(opening.deployment.id)
         if line is not None:
-            line.pop(opening, None)
-            if not line:
+            line.step_out(opening)
+
+    def step_in(self, opening: Opening) -> None:
+        """Takes the place again after a try that came to nothing, before all who came later."""
+        line = self._lines.get(opening.deployment.id)
+        if line is not None:
+            line.step_in(opening)
+
+    def leave(self, opening: Opening) -> None:
+        """Gives the place up."""
+        line = self._lines.get(opening.deployment.id)
+        if line is not None:
+            line.leave(opening)
+            if not line.places_taken:
                 del self._lines[opening.deployment.id]
 
     def count_refusal(self, deployment_id: str) -> None:
@@ -50,19 +143,20 @@ class WaitingLines:
     def wake(self, deployment_id: str | None = None) -> None:
         """Lets those in front try, until one finds nothing to try. Without an argument, in every line."""
         for key in [deployment_id] if deployment_id is not None else list(self._lines):
-            for opening in list(self._lines.get(key, ())):
-                if not opening.wake():
-                    break
+            opening = self.first(key)
+            while opening is not None and opening.wake():
+                following = self.first(key)
+                # It may be back from its try already; then there is nothing for the others either.
+                opening = following if following is not opening else None
 
     def deployments(self) -> list[str]:
         """Those for which anyone waits."""
-        return list(self._lines)
+        return [deployment_id for deployment_id, line in self._lines.items() if line]
 
     def demand(self) -> dict[str, tuple[int, float]]:
         """Per deployment: how many wait, and since when the first of them does."""
-        return {deployment_id: (len(line), min(map(_since, line))) for deployment_id, line in self._lines.items()}
-
-
-def _since(opening: Opening) -> float:
-    assert opening.waiting_since is not None
-    return opening.waiting_since
+        return {
+            deployment_id: (len(line), first.waiting_since)
+            for deployment_id, line in self._lines.items()
+            if (first := line.first()) is not None and first.waiting_since is not None
+        }

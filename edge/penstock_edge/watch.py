@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import time
+from collections import deque
 from collections.abc import AsyncIterator
 
 import grpc
@@ -28,6 +29,9 @@ GATHER_S = 0.02
 
 SILENCE_S = 8.0
 """Time without a snapshot after which the session is taken as dead and opened again."""
+
+QUERIES_MAX = 16
+"""Questions on streams that wait for their answer; a further one gets none."""
 
 RETRY_S_MIN = 0.1
 RETRY_S_MAX = 2.0
@@ -82,18 +86,22 @@ class ControllerSession:
         options = [("grpc.keepalive_time_ms", 20_000), ("grpc.keepalive_timeout_ms", 10_000)]
         async with grpc.aio.insecure_channel(self._address, options=options) as channel:
             stub = control_pb2_grpc.EdgeSessionServiceStub(channel)
-            call = stub.Watch(self._requests())
+            queries: deque[control_pb2.WatchResponse] = deque()
+            call = stub.Watch(self._requests(queries))
             silence = self._plane.loop.call_later(SILENCE_S, call.cancel)
             try:
                 async for response in call:
                     silence.cancel()
                     silence = self._plane.loop.call_later(SILENCE_S, call.cancel)
                     self._heard_at = self._plane.now()
-                    if response.HasField("snapshot"):
+                    kind = response.WhichOneof("kind")
+                    if kind == "snapshot":
                         before = (self._plane.snapshot_epoch, self._plane.snapshot_version)
                         self._plane.apply(response.snapshot)
                         if (self._plane.snapshot_epoch, self._plane.snapshot_version) != before:
                             self._changed.set()
+                    elif kind is not None:  # None is what this edge does not know, from a newer controller
+                        self._queue(queries, response, kind)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -102,7 +110,30 @@ class ControllerSession:
             finally:
                 silence.cancel()
 
-    async def _requests(self) -> AsyncIterator[control_pb2.WatchRequest]:
+    def _queue(self, queries: deque[control_pb2.WatchResponse], query: control_pb2.WatchResponse, kind: str) -> None:
+        """Keeps a question until the writer of the session comes to it."""
+        if len(queries) >= QUERIES_MAX:
+            log.warning("stream_query_dropped", kind=kind, waiting=len(queries))
+            return
+        queries.append(query)
+        self._changed.set()
+
+    async def _answer(self, query: control_pb2.WatchResponse) -> control_pb2.WatchRequest | None:
+        """Answers a question; None when that failed."""
+        streams = self._plane.open_streams
+        request = control_pb2.WatchRequest()
+        try:
+            if query.HasField("list_open_streams"):
+                await streams.answer_list(query.list_open_streams, request.open_stream_list)
+            else:
+                await streams.answer_end(query.end_open_streams, request.ended_streams)
+        except Exception:
+            # A defect here must not end the session, and with it the snapshots.
+            log.exception("stream_query_failed")
+            return None
+        return request
+
+    async def _requests(self, queries: deque[control_pb2.WatchResponse]) -> AsyncIterator[control_pb2.WatchRequest]:
         plane = self._plane
         yield control_pb2.WatchRequest(
             subscribe=control_pb2.Subscribe(
@@ -119,6 +150,12 @@ class ControllerSession:
         while True:
             self._changed.clear()
             yield control_pb2.WatchRequest(status=self._status())
+            if queries:
+                # One at a time: statuses go out between the answers.
+                answer = await self._answer(queries.popleft())
+                if answer is not None:
+                    yield answer
+                continue
             try:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._changed.wait()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
@@ -23,10 +23,11 @@ from penstock.close_codes import ABNORMAL, NO_STATUS, TABLE, EndCode, clip_reaso
 from penstock.trunk.batch import Kind
 from penstock.trunk.stream import NO_SINK, Closing, TrunkStream
 from penstock_edge.compressed import CompressedReader, compressed_frame
-from penstock_edge.ended import StreamRecord, record_end
+from penstock_edge.ended import record_end
 from penstock_edge.frames import FrameReader, Reader, frame_header
 from penstock_edge.leftover import Leftover
 from penstock_edge.liveness import Due, Liveness
+from penstock_edge.open_streams import address_text
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
 from penstock_edge.tcp import TcpState, tcp_state
@@ -67,10 +68,9 @@ class EdgeWebSocket(asyncio.Protocol):
         is_reading: whether the socket is read now.
     """
 
+    transport_name: ClassVar[str] = "websocket"
+
     __slots__ = (
-        "_bytes_in",
-        "_bytes_out",
-        "_deployment",
         "_end",
         "_has_pongs_waiting",
         "_hold_bytes",
@@ -80,9 +80,6 @@ class EdgeWebSocket(asyncio.Protocol):
         "_is_read_paused",
         "_is_write_paused",
         "_liveness",
-        "_messages_in",
-        "_messages_out",
-        "_opened_at",
         "_out",
         "_out_bytes",
         "_out_segments",
@@ -92,13 +89,19 @@ class EdgeWebSocket(asyncio.Protocol):
         "_plane",
         "_protocol",
         "_reader",
-        "_replica_id",
         "_server_state",
         "_stream",
-        "_stream_id",
         "_stuck_looks",
         "_timer",
         "_transport",
+        "bytes_in",
+        "bytes_out",
+        "deployment",
+        "messages_in",
+        "messages_out",
+        "opened_at",
+        "replica_id",
+        "stream_id",
     )
 
     def __init__(
@@ -118,17 +121,17 @@ class EdgeWebSocket(asyncio.Protocol):
         self._server_state = server_state
         self._transport = transport
         self._protocol = protocol
-        self._deployment = deployment
+        self.deployment = deployment
         self._stream: TrunkStream | None = stream
-        self._stream_id = stream_id
-        self._replica_id = replica_id
+        self.stream_id = stream_id
+        self.replica_id = replica_id
         self._phase = Phase.OPEN
         limit = deployment.settings.message_bytes_max
         self._reader: Reader = (
             CompressedReader(self, protocol, limit) if protocol.extensions else FrameReader(self, limit)
         )
-        self._opened_at = plane.now()
-        self._liveness = Liveness(deployment.settings, self._opened_at)
+        self.opened_at = plane.now()
+        self._liveness = Liveness(deployment.settings, self.opened_at)
         self._timer: asyncio.TimerHandle | None = None
         self._end: tuple[EndCode, int] | None = None
         self._is_peer_done = False
@@ -147,8 +150,8 @@ class EdgeWebSocket(asyncio.Protocol):
         self._hold_bytes = 0
         """Payload bytes that were written while the socket was slow: their credit is held back."""
         self._hold_segments = 0
-        self._bytes_in = self._bytes_out = self._messages_in = self._messages_out = 0
-        plane.stream_began()
+        self.bytes_in = self.bytes_out = self.messages_in = self.messages_out = 0
+        plane.stream_began(self)
         server_state.connections.add(self)
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES_HIGH)
         self._arm()
@@ -218,9 +221,9 @@ class EdgeWebSocket(asyncio.Protocol):
         """A message or segment of the client."""
         if self._phase is not Phase.OPEN:
             return
-        self._bytes_in += len(data)
+        self.bytes_in += len(data)
         if kind <= _TEXT or kind == _LAST:
-            self._messages_in += 1
+            self.messages_in += 1
         self._liveness.message = True
         if not self._stream.send(kind, data) and not self._is_read_paused:  # type: ignore[union-attr]
             self._pause_reading()
@@ -299,7 +302,7 @@ class EdgeWebSocket(asyncio.Protocol):
         self._out_bytes += size
         self._out_segments += 1
         if kind <= _TEXT or kind == _LAST:
-            self._messages_out += 1
+            self.messages_out += 1
         if not self._is_dirty:
             self._is_dirty = True
             self._plane.dirty.append(self)
@@ -319,7 +322,7 @@ class EdgeWebSocket(asyncio.Protocol):
             self._transport.write(b"".join(out))
         else:
             self._transport.writelines(out)
-        self._bytes_out += size
+        self.bytes_out += size
         self._liveness.message = True
         if self._is_write_paused:
             self._hold_bytes += size
@@ -351,6 +354,15 @@ class EdgeWebSocket(asyncio.Protocol):
             self.flush()
             self._close_stream(code, row.close_code, row.reason)
             self._send_close(row.close_code, row.reason if not detail else clip_reason(f"{row.reason} {detail}"))
+
+    def end_by_operator(self, close_code: int, reason: str) -> bool:
+        """Ends the stream with a code and reason that an operator has chosen."""
+        if self._phase is not Phase.OPEN:
+            return False
+        self.flush()
+        self._close_stream(EndCode.OPERATOR_CLOSED, close_code, reason)
+        self._send_close(close_code, reason)
+        return True
 
     def _close_stream(self, code: EndCode, close_code: int, reason: str = "") -> None:
         """Tells the model that the client's side is over."""
@@ -387,26 +399,12 @@ class EdgeWebSocket(asyncio.Protocol):
         if stream is None:
             return
         if not stream.is_remote_closed:
-            stream.sink = Leftover(self._plane, self._deployment.id, self._replica_id)
+            stream.sink = Leftover(self._plane, self.deployment.id, self.replica_id)
         else:
             stream.sink = NO_SINK
-            self._plane.stream_ended(self._deployment.id, self._replica_id)
-        self._plane.stream_over()
-        record_end(
-            StreamRecord(
-                stream_id=self._stream_id,
-                deployment=self._deployment,
-                replica_id=self._replica_id,
-                code=code,
-                close_code=close_code,
-                duration_s=self._plane.now() - self._opened_at,
-                bytes_in=self._bytes_in,
-                bytes_out=self._bytes_out,
-                messages_in=self._messages_in,
-                messages_out=self._messages_out,
-            ),
-            self._plane.metrics,
-        )
+            self._plane.stream_ended(self.deployment.id, self.replica_id)
+        self._plane.stream_over(self)
+        record_end(self, code, close_code, self._plane.now(), self._plane.metrics)
 
     def _write_protocol(self) -> bool:
         """Writes what the library has prepared, if anything; an empty item asks to end the connection."""
@@ -427,6 +425,17 @@ class EdgeWebSocket(asyncio.Protocol):
         """
         if not self._transport.is_closing() and self._transport.can_write_eof():
             self._transport.write_eof()
+
+    # For operators
+
+    def client_address(self) -> str:
+        """Returns "host:port" of the peer; empty on a unix socket."""
+        peer = self._transport.get_extra_info("peername")
+        return address_text(*peer[:2]) if isinstance(peer, tuple) else ""
+
+    def silent_for(self, now: float) -> float:
+        """See `Liveness.silent_for`."""
+        return self._liveness.silent_for(now)
 
     # Liveness
 

@@ -42,6 +42,8 @@ class Status:
     message: str = ""
     streams_total: int = 0
     rejected_total: int = 0
+    oldest_stream_at_s: float | None = None
+    """Unix time; None when no stream is open."""
     event_loop_lag_s: float | None = None
     """Largest since the last status; None while the model loads."""
     resident_bytes: int = 0
@@ -55,6 +57,7 @@ class Status:
             or self.message != other.message
             or self.streams_total != other.streams_total
             or self.rejected_total != other.rejected_total
+            or self.oldest_stream_at_s != other.oldest_stream_at_s
         )
 
 

@@ -44,7 +44,7 @@ _log = structlog.get_logger("runner")
 class Commands(Protocol):
     """What a controller can ask for. Called on the control thread; must not block."""
 
-    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None) -> None:
+    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None, spread_s: float) -> None:
         """Answers later with `ControlLine.answer_drain`."""
 
     def undrain(self) -> None: ...
@@ -210,8 +210,13 @@ class ControlLine:
                 _log.info("controller_attached", address=self._address, epoch=response.epoch)
                 self._on_attached()
             case "drain":
-                grace_s = control_messages.seconds(response.drain.grace) if response.drain.HasField("grace") else None
-                self._commands.drain(response.drain.drain_id, if_idle=response.drain.if_idle, grace_s=grace_s)
+                drain = response.drain
+                self._commands.drain(
+                    drain.drain_id,
+                    if_idle=drain.if_idle,
+                    grace_s=max(0.0, control_messages.seconds(drain.grace)) if drain.HasField("grace") else None,
+                    spread_s=control_messages.seconds(drain.spread),
+                )
             case "undrain":
                 self._commands.undrain()
             case "set_limits":

@@ -77,6 +77,7 @@ def _status(status: Status, sequence: int) -> control_pb2.ReplicaStatus:
         streams_total=status.streams_total,
         rejected_total=status.rejected_total,
         resident_bytes=status.resident_bytes,
+        oldest_stream_at=None if status.oldest_stream_at_s is None else _timestamp(status.oldest_stream_at_s),
     )
 
 

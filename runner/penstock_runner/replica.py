@@ -22,7 +22,7 @@ _log = structlog.get_logger("runner")
 
 
 class Server(Protocol):
-    """What serves the streams (penstock_runner.server.RunnerServer). The integers may be read from any thread."""
+    """What serves the streams (penstock_runner.server.RunnerServer). The properties may be read from any thread."""
 
     @property
     def active_streams(self) -> int: ...
@@ -37,6 +37,9 @@ class Server(Protocol):
     def rejected_total(self) -> int: ...
 
     @property
+    def oldest_stream_at_s(self) -> float | None: ...
+
+    @property
     def draining(self) -> bool: ...
 
     async def start(self, listen: str) -> str: ...
@@ -48,6 +51,10 @@ class Server(Protocol):
     def begin_drain(self, *, if_idle: bool) -> bool: ...
 
     def end_drain(self) -> None: ...
+
+    def plan_ends(self, grace_s: float, spread_s: float) -> None: ...
+
+    def drop_plan(self) -> None: ...
 
     async def announce_ready(self, is_ready: bool) -> None: ...
 
@@ -121,14 +128,21 @@ class Replica:
             message=self._note,
             streams_total=server.streams_total,
             rejected_total=server.rejected_total,
+            oldest_stream_at_s=server.oldest_stream_at_s,
         )
 
     def measured(self, status: Status) -> Status:
         lag_s = self._lag.take() if self._ready else None
         return replace(status, event_loop_lag_s=lag_s, resident_bytes=resident_bytes())
 
-    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None) -> None:
-        self._on_loop(lambda: self._drain(drain_id, if_idle, grace_s))
+    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None, spread_s: float = 0.0) -> None:
+        """Stops admission, and plans the ends of the open streams; the last drain that was accepted counts.
+
+        `if_idle` is a compare-and-set because it runs on the loop, where slots are given: nothing comes between the
+        look at the slots and the stop of admission. So while the model blocks the loop there is no answer; it comes
+        when the loop is free again, with what is true then. The controller must not take silence for either answer.
+        """
+        self._on_loop(lambda: self._drain(drain_id, if_idle, grace_s, spread_s))
 
     def undrain(self) -> None:
         self._on_loop(self._undrain)
@@ -143,13 +157,15 @@ class Replica:
             # The loop is closed: the process ends, and its controller sees that.
             _log.debug("command_came_too_late")
 
-    def _drain(self, drain_id: str, if_idle: bool, grace_s: float | None) -> None:
+    def _drain(self, drain_id: str, if_idle: bool, grace_s: float | None, spread_s: float) -> None:
         server = self._server
         accepted = server is not None and self._failure is None and server.begin_drain(if_idle=if_idle)
         active = 0 if server is None else server.active_streams
-        if accepted and grace_s is not None:
+        if server is not None and accepted:
             self._cancel_grace()
-            self._grace = self._loop.call_later(grace_s, self._on_grace_over)
+            if grace_s is not None:
+                server.plan_ends(grace_s, spread_s)
+                self._grace = self._loop.call_later(grace_s, self._on_grace_over)
         _log.info("drain_asked", drain_id=drain_id, if_idle=if_idle, accepted=accepted, active_streams=active)
         self.answer_drain(drain_id, accepted, active)
         self._announce()
@@ -180,5 +196,7 @@ class Replica:
 
     def _cancel_grace(self) -> None:
         if self._grace is not None:
+            assert self._server is not None
+            self._server.drop_plan()
             self._grace.cancel()
             self._grace = None

@@ -86,6 +86,11 @@ class RunnerServer:
         return self._slots.refused_total
 
     @property
+    def oldest_stream_at_s(self) -> float | None:
+        """When the oldest open stream began, seconds since the epoch."""
+        return self._sessions.oldest_opened_at_s
+
+    @property
     def draining(self) -> bool:
         """Whether admission is stopped."""
         return self._slots.is_draining
@@ -139,6 +144,19 @@ class RunnerServer:
         self._slots.end_drain()
         self._on_change()
 
+    def plan_ends(self, grace_s: float, spread_s: float) -> None:
+        """Has each open stream ended with REPLICA_DRAINING, at a random time in the last `spread_s` of `grace_s`.
+
+        Takes the place of an earlier plan. Without a spread nothing is planned: who ends the grace ends the streams.
+        """
+        self._sessions.end_nothing()
+        if spread_s > 0:
+            self._sessions.end_within(EndCode.REPLICA_DRAINING, grace_s, spread_s)
+
+    def drop_plan(self) -> None:
+        """Takes `plan_ends` back; streams that it has ended stay ended."""
+        self._sessions.end_nothing()
+
     async def wait_idle(self) -> None:
         """Returns when no slot is held."""
         await self._sessions.wait_idle()
@@ -146,7 +164,7 @@ class RunnerServer:
     async def stop(self, grace: float) -> int:
         """Waits up to `grace` seconds for open streams, ends the rest with REPLICA_DRAINING, and stops serving.
 
-        Returns how many streams were cut.
+        Returns how many streams were cut, those that a plan has ended included.
         """
         self.begin_drain(if_idle=False)
         cut = 0
@@ -163,7 +181,7 @@ class RunnerServer:
                 log.warning("handlers_ignore_cancellation", streams=self._slots.active)
         if self._server is not None:
             await self._server.stop(0.2)
-        return cut
+        return cut + self._sessions.planned_ends_total
 
     async def _connect(self, _: Any, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         """Serves one trunk until the edge or the connection ends it."""

@@ -9,6 +9,9 @@ that goes on for `cleanup_grace_s` after it was cancelled loses its slot.
 from __future__ import annotations
 
 import asyncio
+import random
+import time
+from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
@@ -19,6 +22,7 @@ from penstock.close_codes import TABLE, EndCode
 from penstock.trunk.endpoint import Endpoint
 from penstock.trunk.stream import TrunkStream
 from penstock.truss.settings import PenstockSettings
+from penstock_runner.drain_ends import spread_ends
 from penstock_runner.model.loaded import LoadedModel, format_user_traceback
 from penstock_runner.slots import Slots
 from penstock_runner.stream import MessageTooBigError, ModelStream
@@ -32,10 +36,19 @@ class Sessions:
 
     Args:
         on_change: called after every change of the number of held slots.
+        wall: seconds since the epoch.
+        draw: random numbers from 0 to 1.
     """
 
     def __init__(
-        self, deployment_id: str, slots: Slots, settings: PenstockSettings, on_change: Callable[[], None]
+        self,
+        deployment_id: str,
+        slots: Slots,
+        settings: PenstockSettings,
+        on_change: Callable[[], None],
+        *,
+        wall: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self._deployment_id = deployment_id
         self._slots = slots
@@ -43,7 +56,17 @@ class Sessions:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._model: LoadedModel | None = None
-        self._sessions: set[Session] = set()
+        self._wall = wall
+        self._draw = draw
+        # In the order in which they were opened. Not a dict: finding the first key of one passes over every key that
+        # was removed before it.
+        self._sessions: OrderedDict[Session, float] = OrderedDict()
+        self._planned_ends: dict[Session, asyncio.TimerHandle] = {}
+        self.oldest_opened_at_s: float | None = None
+        """When the oldest open stream began, seconds since the epoch. May be read from any thread, also while the loop
+        is blocked."""
+        self.planned_ends_total = 0
+        """Streams that a plan of `end_within` has ended so far."""
         self._idle_waiters: list[asyncio.Future[None]] = []
 
     def set_model(self, model: LoadedModel) -> None:
@@ -63,9 +86,12 @@ class Sessions:
             endpoint.reject(stream, trunk_pb2.RejectStream(code=refusal, retry_after_seconds=1))
             return
         assert self._model is not None
-        self._on_change()
         session = Session(self, self._model, stream, request)
-        self._sessions.add(session)
+        opened_at_s = self._wall()
+        self._sessions[session] = opened_at_s
+        if self.oldest_opened_at_s is None:
+            self.oldest_opened_at_s = opened_at_s
+        self._on_change()
         endpoint.accept(stream, trunk_pb2.AcceptStream())
         session.start()
 
@@ -73,7 +99,11 @@ class Sessions:
         """Gives the slot back; only the first call of a session counts."""
         if session not in self._sessions:
             return
-        self._sessions.discard(session)
+        del self._sessions[session]
+        self.oldest_opened_at_s = next(iter(self._sessions.values()), None)
+        planned = self._planned_ends.pop(session, None)
+        if planned is not None:
+            planned.cancel()
         self._slots.release()
         self._on_change()
         if not self._sessions:
@@ -90,11 +120,28 @@ class Sessions:
             await waiter
 
     def end_all(self, code: EndCode) -> int:
-        """Closes every stream with `code` and cancels its handler. Returns how many there were."""
+        """Closes every stream with `code` and cancels its handler. Returns how many this side had not closed yet."""
+        return sum([session.end(code) for session in list(self._sessions)])
+
+    def end_within(self, code: EndCode, grace_s: float, spread_s: float) -> None:
+        """Ends each stream that is open now with `code`, at a random time in the last `spread_s` of `grace_s`.
+
+        Takes the place of an earlier plan. For a replica that admits no more: streams that open later are not in it.
+        """
+        self.end_nothing()
         sessions = list(self._sessions)
-        for session in sessions:
-            session.end(code)
-        return len(sessions)
+        for session, after_s in zip(sessions, spread_ends(len(sessions), grace_s, spread_s, self._draw), strict=True):
+            self._planned_ends[session] = self._loop.call_later(after_s, self._end_as_planned, session, code)
+
+    def end_nothing(self) -> None:
+        """Takes the plan of `end_within` back."""
+        for timer in self._planned_ends.values():
+            timer.cancel()
+        self._planned_ends.clear()
+
+    def _end_as_planned(self, session: Session, code: EndCode) -> None:
+        del self._planned_ends[session]
+        self.planned_ends_total += session.end(code)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -174,11 +221,17 @@ class Session:
         )
         return code
 
-    def end(self, code: EndCode) -> None:
-        """Closes the stream with `code` and cancels the handler."""
+    def end(self, code: EndCode) -> bool:
+        """Closes the stream with `code` and cancels the handler, which may clean up for `cleanup_grace_s`.
+
+        Returns whether this side had not closed it yet.
+        """
+        was_open = self._stream.sent_close is None
         row = TABLE[code]
         self._stream.close(code, row.close_code, row.reason)
-        self._cancel()
+        if not self._was_cut:
+            self._cancel_for_good()
+        return was_open
 
     def _cancel(self) -> None:
         if self._task is not None:
@@ -187,6 +240,8 @@ class Session:
 
     def _cancel_for_good(self) -> None:
         self._cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._owner.loop.call_later(self._owner.settings.cleanup_grace_s, self._give_up)
 
     def _give_up(self) -> None:
@@ -197,7 +252,9 @@ class Session:
         self._owner.ended(self)
 
     def _client_left(self) -> None:
-        if self._task is None:  # the handler has ended before, and this is the client's answer
+        if self._task is None or self._was_cut:
+            # The handler has ended or was cancelled before, and this is the client's answer: to cancel it again would
+            # break off its cleanup.
             return
         self._receive_calls_seen = self._stream.receive_calls
         self._timer = self._owner.loop.call_later(self._owner.settings.disconnect_grace_s, self._check_notice)

@@ -36,6 +36,7 @@ class EndCode(StrEnum):
     PING_TIMEOUT = "PING_TIMEOUT"
     IDLE_TIMEOUT = "IDLE_TIMEOUT"
     STREAM_TOO_OLD = "STREAM_TOO_OLD"
+    OPERATOR_CLOSED = "OPERATOR_CLOSED"
     EDGE_DRAINING = "EDGE_DRAINING"
     REPLICA_DRAINING = "REPLICA_DRAINING"
     REPLICA_LOST = "REPLICA_LOST"
@@ -158,6 +159,15 @@ TABLE: dict[EndCode, End] = dict(
             1012,
             "Stream has reached its greatest age; connect again.",
             "the stream has reached the age limit of the deployment",
+            retryable=True,
+        ),
+        _row(
+            EndCode.OPERATOR_CLOSED,
+            "UNAVAILABLE",
+            503,
+            1012,
+            "Closed by an operator; connect again.",
+            "an operator closed the stream; a code and reason of the operator's are kept",
             retryable=True,
         ),
         _row(

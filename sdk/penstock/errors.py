@@ -85,6 +85,7 @@ _CLASSES: dict[EndCode, type[PenstockError]] = {
     EndCode.PING_TIMEOUT: LifecycleError,
     EndCode.IDLE_TIMEOUT: LifecycleError,
     EndCode.STREAM_TOO_OLD: LifecycleError,
+    EndCode.OPERATOR_CLOSED: LifecycleError,
     EndCode.EDGE_DRAINING: LifecycleError,
     EndCode.REPLICA_DRAINING: LifecycleError,
     EndCode.REPLICA_LOST: UpstreamError,

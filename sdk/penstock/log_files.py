@@ -7,7 +7,6 @@ bounds the file: it copies it aside and truncates it; the next write of the proc
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 FILE_BYTES_MAX = 10 * 1024 * 1024
@@ -25,17 +24,23 @@ def open_log(path: Path) -> int:
 def rotate(path: Path, bytes_max: int = FILE_BYTES_MAX) -> bool:
     """Puts the file aside when it is too big. Returns whether it did. What is written meanwhile may be lost.
 
+    A copy holds at most the last `2 * bytes_max` of it.
+
     Raises:
         OSError: the disk is full, or the folder is not ours.
     """
     try:
-        if path.stat().st_size <= bytes_max:
+        size = path.stat().st_size
+        if size <= bytes_max:
             return False
         for number in range(COPIES - 1, 0, -1):
             older = path.with_name(f"{path.name}.{number}")
             if older.exists():
                 older.replace(path.with_name(f"{path.name}.{number + 1}"))
-        shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+        with path.open("rb") as source, path.with_name(f"{path.name}.1").open("wb") as copy:
+            # Of a file that has grown far beyond the size, the end: the copies must not fill the disk either.
+            source.seek(max(0, size - 2 * bytes_max))
+            copy.write(source.read(2 * bytes_max))
         os.truncate(path, 0)
     except FileNotFoundError:
         return False

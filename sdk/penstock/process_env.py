@@ -29,3 +29,29 @@ def child_environment(base: Mapping[str, str]) -> dict[str, str]:
     if base.get(GRPC_EXPERIMENTS_SWITCH, "").lower() != "off":
         env.setdefault("GRPC_EXPERIMENTS", _GRPC_EXPERIMENTS)
     return env
+
+
+RUN_DIR_VARIABLE = "PENSTOCK_RUN_DIR"
+"""The run folder of the controller that started a replica; its replicas and all that they start carry it."""
+REPLICA_VARIABLE = "PENSTOCK_REPLICA_ID"
+DEPLOYMENT_VARIABLE = "PENSTOCK_DEPLOYMENT_ID"
+REPLICA_GPUS_VARIABLE = "PENSTOCK_REPLICA_GPUS"
+"""The GPUs that were assigned to a replica; empty when none was."""
+CUDA_VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+
+def is_platform_variable(name: str) -> bool:
+    """Tells whether a variable of a replica is set by Penstock alone, whatever config.yaml says."""
+    return name.startswith("PENSTOCK_") or name == "PYTHONSAFEPATH"
+
+
+def model_variables(variables: Mapping[str, str], *, gpus_assigned: bool) -> dict[str, str]:
+    """Returns those `environment_variables` of config.yaml that take effect in a replica.
+
+    CUDA_VISIBLE_DEVICES belongs to Penstock where it assigns GPUs.
+    """
+    return {
+        name: value
+        for name, value in variables.items()
+        if not is_platform_variable(name) and not (gpus_assigned and name == CUDA_VARIABLE)
+    }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -18,6 +18,10 @@ class ReplicaSpec:
     """First environment that points to the deployment; empty when none does."""
     source: str
     """Absolute path of the Truss directory."""
+    gpus: int = 0
+    """GPUs that it needs for itself."""
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    """Those of config.yaml; names that belong to Penstock (see process_env) are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class ReplicaProcess:
     pid: int
     started_wall: float | None = None
     log_path: str = ""
+    gpus: str = ""
+    """Its GPUs as CUDA_VISIBLE_DEVICES names them; empty when none was assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,10 @@ class ReplicaExit:
 
 class StartError(Exception):
     """The engine cannot start a replica; the text says why."""
+
+
+class NoFreeGpuError(StartError):
+    """Every GPU is in use: the replica can be started when another one has ended."""
 
 
 ExitListener = Callable[[ReplicaExit], None]
@@ -62,6 +72,7 @@ class Actuator(Protocol):
         """Starts the replica unless it runs already.
 
         Raises:
+            NoFreeGpuError: It must wait for one.
             StartError: It cannot be started.
         """
         ...

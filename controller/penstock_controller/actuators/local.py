@@ -1,7 +1,8 @@
 """Replicas as processes of this machine.
 
 Each runs in its own session, so that it outlives the controller, with its output in a file. Who it is stands in the run
-folder (see process_table), so that the next controller adopts it.
+folder (see process_table) and in its environment (see leftovers), so that the next controller adopts it. GPUs are given
+to one replica at a time, and given on when nothing of that replica lives any more.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,24 +21,36 @@ import structlog
 
 from penstock.log_files import open_log, rotate
 from penstock.process_env import child_environment
-from penstock_controller.actuators import replica_logs
+from penstock_controller.actuators import leftovers, replica_logs
 from penstock_controller.actuators.base import ExitListener, ReplicaExit, ReplicaProcess, ReplicaSpec, StartError
+from penstock_controller.actuators.gpu_detection import detect_gpus
+from penstock_controller.actuators.gpus import Gpus
 from penstock_controller.actuators.process_table import (
     ProcessName,
     RunRecord,
+    delete_other_records,
     delete_records,
     open_pidfd,
     read_records,
     read_start_ticks,
     write_spawn_record,
 )
+from penstock_controller.actuators.runner_start import runner_command, runner_environment
 from penstock_controller.tasks import TaskSet
 
 POLL_S = 0.1
 """How often a process is looked at where the kernel offers no pidfd."""
 
-LOG_CHECK_S = 10.0
-"""How often the sizes of log files are looked at."""
+LOG_CHECK_S = 2.0
+"""How often the sizes of log files are looked at: what a model can write meanwhile comes on top of their bounds."""
+
+SWEEP_S = 0.1
+"""Time between two looks for what an ended replica has left."""
+
+SWEEP_SLOW_S = 2.0
+"""The same once SWEEPS_FAST looks have not been enough: only the kernel can still hold it, in a driver."""
+
+SWEEPS_FAST = 100
 
 RUNNER_COMMAND = (sys.executable, "-P", "-m", "penstock_runner")
 
@@ -68,7 +81,8 @@ class LocalActuator:
         runner_command: Sequence[str] = RUNNER_COMMAND,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        self._run_dir = state_dir / "run"
+        # One name however the folder is reached: replicas are recognised by it.
+        self._run_dir = state_dir.resolve() / "run"
         self._log_dir = state_dir / "logs"
         self._controller_address = controller_address
         self._lifeline_fd = lifeline_fd
@@ -76,7 +90,14 @@ class LocalActuator:
         self._environ = child_environment(os.environ if environ is None else environ)
         self._watched: dict[str, _Watched] = {}
         self._ended_before: set[str] = set()
-        """Replicas with a record whose process had ended before this controller started."""
+        """Replicas that left traces, but whose process had ended before this controller started."""
+        self._ending: dict[str, int] = {}
+        """Replicas whose runner has ended, but what it started may not have: with the id of its session, 0 when that
+        is not known."""
+        self._sweeper: asyncio.Task[object] | None = None
+        self._gpus = Gpus()
+        self._without_gpu: set[str] = set()
+        """Deployments that were warned that the machine has no GPU."""
         self._tasks = TaskSet()
         self._on_exit: ExitListener = lambda _: None
 
@@ -84,29 +105,51 @@ class LocalActuator:
         self._on_exit = on_exit
         for folder in (self._run_dir, self._log_dir):
             folder.mkdir(mode=0o700, exist_ok=True)
-        for record in read_records(self._run_dir).values():
+        self._gpus = Gpus(await asyncio.to_thread(detect_gpus, self._environ))
+        if self._gpus.devices:
+            log.info("gpus_found", devices=",".join(self._gpus.devices))
+        records = read_records(self._run_dir)
+        dead = {r.process.pid: r.replica_id for r in records.values() if not r.process.is_alive()}
+        carriers = await asyncio.to_thread(leftovers.find_carriers, self._run_dir, self._log_dir, dead)
+        for record in records.values():
             if record.process.is_alive():
-                self.adopt(record.replica_id, record.deployment_id, record.process.pid, record.process.start_ticks)
-            else:
-                self._ended_before.add(record.replica_id)
-                delete_records(self._run_dir, record.replica_id)
+                gpus = record.gpus or leftovers.carried_gpus(record.process)
+                self._adopt(record.replica_id, record.deployment_id, record.process, gpus)
+        for replica_id, found in carriers.items():
+            if replica_id not in self._watched:
+                self._take_over(replica_id, found)
+        self._ended_before = {*records, *carriers} - self._watched.keys()
+        delete_other_records(self._run_dir, self._watched.keys())
         self._tasks.start(self._keep_logs_small(), name="keep-logs-small")
 
     async def ensure(self, spec: ReplicaSpec) -> ReplicaProcess:
         known = self._watched.get(spec.replica_id)
         if known is not None:
             return known.process
+        if spec.replica_id in self._ending:
+            raise StartError(f"what replica {spec.replica_id} had started has not ended yet")
+        gpus = self._gpus.take(spec.replica_id, spec.gpus)
+        if spec.gpus and not gpus and spec.deployment_id not in self._without_gpu:
+            self._without_gpu.add(spec.deployment_id)
+            log.warning("no_gpu_found", deployment=spec.deployment_id, wanted=spec.gpus)
         path = replica_logs.log_file(self._log_dir, spec.replica_id)
-        replica_logs.prune(self._log_dir, spec.deployment_id, self._watched.keys())
-        rotate(path)
         try:
-            child = self._spawn(spec, path)
+            child = self._spawn(spec, path, gpus)
         except OSError as exc:
+            self._gpus.release(spec.replica_id)
+            path.unlink(missing_ok=True)
             raise StartError(f"cannot start a runner in {spec.source}: {exc.strerror or exc}") from exc
         # A child that has already ended is a zombie until we reap it, so its pid still is its own.
         name = ProcessName(child.pid, read_start_ticks(child.pid) or 0)
-        write_spawn_record(self._run_dir, RunRecord(spec.replica_id, spec.deployment_id, name))
-        process = ReplicaProcess(spec.replica_id, spec.deployment_id, child.pid, time.time(), str(path))
+        try:
+            write_spawn_record(self._run_dir, RunRecord(spec.replica_id, spec.deployment_id, name, gpus=gpus))
+        except OSError as exc:
+            # A replica that the next controller might not find must not live.
+            child.kill()
+            child.wait()
+            self._gpus.release(spec.replica_id)
+            raise StartError(f"cannot write to {self._run_dir}: {exc.strerror or exc}") from exc
+        process = ReplicaProcess(spec.replica_id, spec.deployment_id, child.pid, time.time(), str(path), gpus)
         self._watch(_Watched(process, name, child))
         return process
 
@@ -116,8 +159,7 @@ class LocalActuator:
             return self._watched[replica_id].name == name
         if not pid or not name.is_alive():
             return False
-        process = ReplicaProcess(replica_id, deployment_id, pid, _started_wall(name), self.log_path(replica_id))
-        self._watch(_Watched(process, name, None))
+        self._adopt(replica_id, deployment_id, name, leftovers.carried_gpus(name))
         return True
 
     async def stop(self, replica_id: str, *, grace_s: float) -> None:
@@ -154,36 +196,47 @@ class LocalActuator:
         self._watched.clear()
         await self._tasks.cancel()
 
-    def _spawn(self, spec: ReplicaSpec, log_path: Path) -> subprocess.Popen[bytes]:
-        command = [
-            *self._command,
-            *("--model-dir", spec.source),
-            *("--replica-id", spec.replica_id),
-            *("--deployment-id", spec.deployment_id),
-            *("--deployment-name", spec.deployment_name),
-            *("--controller", self._controller_address),
-            *("--run-file", str(self._run_dir / f"{spec.replica_id}.json")),
-        ]
-        if spec.environment:
-            command += ["--environment", spec.environment]
-        inherited: tuple[int, ...] = ()
-        if self._lifeline_fd is not None:
-            command += ["--lifeline-fd", str(self._lifeline_fd)]
-            inherited = (self._lifeline_fd,)
+    def _spawn(self, spec: ReplicaSpec, log_path: Path, gpus: str) -> subprocess.Popen[bytes]:
+        command = runner_command(
+            self._command,
+            spec,
+            controller_address=self._controller_address,
+            run_dir=self._run_dir,
+            lifeline_fd=self._lifeline_fd,
+        )
         output = open_log(log_path)
         try:
             return subprocess.Popen(
                 command,
                 cwd=spec.source,
-                env=self._environ,
+                env=runner_environment(self._environ, spec, run_dir=self._run_dir, gpus=gpus),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=inherited,
+                pass_fds=() if self._lifeline_fd is None else (self._lifeline_fd,),
                 start_new_session=True,
             )
         finally:
             os.close(output)
+
+    def _adopt(self, replica_id: str, deployment_id: str, name: ProcessName, gpus: str) -> None:
+        path = self.log_path(replica_id)
+        process = ReplicaProcess(replica_id, deployment_id, name.pid, _started_wall(name), path, gpus)
+        self._gpus.restore(replica_id, gpus)
+        self._watch(_Watched(process, name, None))
+
+    def _take_over(self, replica_id: str, carriers: Sequence[leftovers.Carrier]) -> None:
+        """Adopts a runner that has no record, or ends what a dead one has left."""
+        runners = sorted((c for c in carriers if c.is_runner), key=lambda carrier: carrier.process.start_ticks)
+        if runners:
+            # What the model has forked looks the same, but is younger.
+            runner = runners[0]
+            name = runner.process
+            write_spawn_record(self._run_dir, RunRecord(replica_id, runner.deployment_id, name, gpus=runner.gpus))
+            self._adopt(replica_id, runner.deployment_id, name, runner.gpus)
+        else:
+            self._gpus.restore(replica_id, carriers[0].gpus)
+            self._sweep(replica_id, 0)
 
     def _watch(self, watched: _Watched) -> None:
         self._watched[watched.process.replica_id] = watched
@@ -230,6 +283,7 @@ class LocalActuator:
         del self._watched[replica_id]
         delete_records(self._run_dir, replica_id)
         watched.gone.set()
+        self._sweep(replica_id, watched.name.pid)
         output = replica_logs.tail(replica_logs.log_file(self._log_dir, replica_id))
         self._on_exit(ReplicaExit(replica_id, status, output))
 
@@ -243,22 +297,56 @@ class LocalActuator:
             # It ended a moment ago; the watcher tells.
             pass
 
+    def _sweep(self, replica_id: str, session: int) -> None:
+        """Ends whatever of a replica outlives its runner; then others may have its GPUs."""
+        self._ending[replica_id] = session
+        if self._sweeper is None or self._sweeper.done():
+            self._sweeper = self._tasks.start(self._sweep_all(), name="sweep-leftovers")
+
+    async def _sweep_all(self) -> None:
+        looks: dict[str, int] = {}
+        while self._ending:
+            ending = dict(self._ending)
+            sessions = {session: replica_id for replica_id, session in ending.items() if session}
+            found = await asyncio.to_thread(leftovers.find_carriers, self._run_dir, self._log_dir, sessions)
+            for replica_id in ending:
+                left = [carrier.process for carrier in found.get(replica_id, ())]
+                if not left:
+                    del self._ending[replica_id]
+                    self._gpus.release(replica_id)
+                    continue
+                leftovers.kill(left)
+                looks[replica_id] = looks.get(replica_id, 0) + 1
+                pids = [process.pid for process in left]
+                if looks[replica_id] == 1:
+                    log.info("leftovers_killed", replica=replica_id, pids=pids)
+                elif looks[replica_id] == SWEEPS_FAST:
+                    log.warning("leftovers_remain", replica=replica_id, pids=pids)
+            if self._ending:
+                is_fast = any(looks.get(replica_id, 0) < SWEEPS_FAST for replica_id in self._ending)
+                await asyncio.sleep(SWEEP_S if is_fast else SWEEP_SLOW_S)
+
     async def _keep_logs_small(self) -> None:
         while True:
+            now = time.time()
+            await asyncio.to_thread(_keep_small, self._log_dir, frozenset(self._watched), now)
             await asyncio.sleep(LOG_CHECK_S)
-            paths = [replica_logs.log_file(self._log_dir, replica_id) for replica_id in self._watched]
-            await asyncio.to_thread(_rotate_all, paths)
 
     async def list(self) -> Sequence[ReplicaProcess]:
         return [watched.process for watched in self._watched.values()]
 
 
-def _rotate_all(paths: Sequence[Path]) -> None:
-    for path in paths:
+def _keep_small(log_dir: Path, alive: Collection[str], now: float) -> None:
+    for replica_id in alive:
+        path = replica_logs.log_file(log_dir, replica_id)
         try:
             rotate(path)
         except OSError as exc:
             log.warning("log_not_rotated", path=str(path), error=exc.strerror)
+    try:
+        replica_logs.prune(log_dir, alive, now)
+    except OSError as exc:
+        log.warning("logs_not_pruned", path=str(log_dir), error=exc.strerror)
 
 
 def _kill_group(group_id: int) -> None:

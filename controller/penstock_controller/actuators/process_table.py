@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.state_dir import write_atomically
@@ -31,6 +32,8 @@ class RunRecord:
     process: ProcessName
     address: str = ""
     """Where its trunk listens; empty until it does."""
+    gpus: str = ""
+    """The GPUs that were assigned to it, as CUDA_VISIBLE_DEVICES names them."""
 
 
 def read_start_ticks(pid: int) -> int | None:
@@ -68,6 +71,7 @@ def write_spawn_record(run_dir: Path, record: RunRecord) -> None:
         "deployment_id": record.deployment_id,
         "pid": record.process.pid,
         "pid_start_ticks": record.process.start_ticks,
+        "gpus": record.gpus,
     }
     write_atomically(run_dir / f"{record.replica_id}.spawn.json", json.dumps(content) + "\n")
 
@@ -77,6 +81,14 @@ def delete_records(run_dir: Path, replica_id: str) -> None:
         (run_dir / name).unlink(missing_ok=True)
 
 
+def delete_other_records(run_dir: Path, alive: Collection[str]) -> None:
+    """Deletes all that is in the folder of replicas that do not live, damaged and half-written records included."""
+    for path in run_dir.iterdir():
+        # "x.json", "x.spawn.json", or one that is being written: ".x.json.k2j5h3l1".
+        if ".json" in path.name and path.name.lstrip(".").partition(".")[0] not in alive:
+            path.unlink(missing_ok=True)
+
+
 def read_records(run_dir: Path) -> dict[str, RunRecord]:
     """Returns the newest record of every replica that has one, whether its process lives or not."""
     found: dict[str, RunRecord] = {}
@@ -84,6 +96,10 @@ def read_records(run_dir: Path) -> dict[str, RunRecord]:
     for path in sorted(run_dir.glob("*.json"), reverse=True):
         record = _read(path)
         if record is not None and not path.name.startswith("."):
+            earlier = found.get(record.replica_id)
+            if earlier is not None and earlier.process == record.process:
+                # All but this: only who started the runner knows which GPUs it gave it.
+                record = replace(record, gpus=record.gpus or earlier.gpus)
             found[record.replica_id] = record
     return found
 
@@ -98,7 +114,11 @@ def _read(path: Path) -> RunRecord | None:
         content = json.loads(path.read_text("utf-8"))
         process = ProcessName(int(content["pid"]), int(content["pid_start_ticks"]))
         return RunRecord(
-            str(content["replica_id"]), str(content["deployment_id"]), process, str(content.get("address", ""))
+            str(content["replica_id"]),
+            str(content["deployment_id"]),
+            process,
+            str(content.get("address", "")),
+            str(content.get("gpus", "")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

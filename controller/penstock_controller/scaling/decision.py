@@ -21,6 +21,13 @@ class PolicyState:
     """Since when the load has asked for fewer replicas; metric requests only."""
     samples: tuple[tuple[float, float], ...] = ()
     """(time, load) whenever the load changed, not older than the window but for the first; metric requests only."""
+    admissions: tuple[tuple[float, int], ...] = ()
+    """(time, open streams), rising: the least of lately, from which follows how many were admitted; metric streams
+    only."""
+    failing_since: float | None = None
+    """Since when some replica fails again and again."""
+    cordoned: frozenset[str] = frozenset()
+    """The surplus replica that is the last choice, so that it stays the same one."""
 
 
 @dataclass(frozen=True, slots=True)

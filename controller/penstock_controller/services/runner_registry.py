@@ -67,12 +67,8 @@ class RunnerRegistry(control_pb2_grpc.RunnerRegistryServiceServicer):
                         self._reconciler.report(replica_id, session, report_from_wire(request.status))
                     case "drain_result":
                         result = request.drain_result
-                        log.info(
-                            "drain_answered",
-                            replica=replica_id,
-                            drain=result.drain_id,
-                            accepted=result.accepted,
-                            active_streams=result.active_streams,
+                        self._reconciler.drain_answered(
+                            replica_id, result.drain_id, result.accepted, result.active_streams
                         )
                     case _:
                         log.warning("attach_request_ignored", replica=replica_id)

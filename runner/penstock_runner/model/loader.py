@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from penstock.process_env import REPLICA_GPUS_VARIABLE, model_variables
 from penstock.truss import TrussConfig
 from penstock_runner.model.definition import check_model
 from penstock_runner.model.errors import ModelDefinitionError, ModelLoadError
@@ -45,7 +46,9 @@ def prepare(directory: Path, config: TrussConfig) -> None:
     Raises:
         ModelLoadError: A folder that config.yaml names does not exist.
     """
-    os.environ.update(config.environment_variables)
+    # Again, although the controller has set them before the start: a runner that was started by hand needs them too.
+    gpus_assigned = bool(os.environ.get(REPLICA_GPUS_VARIABLE))
+    os.environ.update(model_variables(config.environment_variables, gpus_assigned=gpus_assigned))
     os.chdir(directory)
     extend_path(directory, config)
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from penstock.process_env import CUDA_VARIABLE, is_platform_variable
 from penstock.truss.document import parse_document
 from penstock.truss.errors import ConfigError, Problem
+from penstock.truss.resources import read_gpus
 from penstock.truss.section import Section
 from penstock.truss.settings import TIME_MAX_S, PenstockSettings, read_settings
 
@@ -46,6 +48,8 @@ class TrussConfig:
     external_package_dirs: tuple[str, ...]
     """Relative to the Truss directory; may lead out of it."""
     environment_variables: dict[str, str]
+    gpus: int
+    """GPUs that one replica needs for itself."""
     secrets: dict[str, str | None]
     """Declared names with their default values."""
     transport: Transport
@@ -88,6 +92,7 @@ def parse_config(content: bytes, *, name_default: str, file: str = CONFIG_NAME) 
     top = Section.top(document, problems, warnings)
     runtime = top.section("runtime")
     transport = _transport(runtime)
+    gpus = read_gpus(top.section("resources"))
     startup = runtime.section("health_checks").seconds("startup_threshold_seconds", None, low=10, high=3000)
     config = TrussConfig(
         model_name=_model_name(top, name_default),
@@ -97,7 +102,8 @@ def parse_config(content: bytes, *, name_default: str, file: str = CONFIG_NAME) 
         data_dir=top.path("data_dir", "data"),
         bundled_packages_dir=top.path("bundled_packages_dir", "packages"),
         external_package_dirs=top.texts("external_package_dirs"),
-        environment_variables=_environment_variables(top),
+        environment_variables=_environment_variables(top, gpus),
+        gpus=gpus,
         secrets=_secrets(top),
         transport=transport,
         predict_concurrency=runtime.integer("predict_concurrency", 1, low=1, high=1_000_000),
@@ -137,7 +143,7 @@ def _model_name(top: Section, name_default: str) -> str:
     return name
 
 
-def _environment_variables(top: Section) -> dict[str, str]:
+def _environment_variables(top: Section, gpus: int) -> dict[str, str]:
     variables = {name: value or "" for name, value in top.scalars("environment_variables").items()}
     inner = top.section("environment_variables")
     for name, value in variables.items():
@@ -145,6 +151,10 @@ def _environment_variables(top: Section) -> dict[str, str]:
             inner.refuse(name, "is not a valid name and value of an environment variable")
         elif name in ("PORT", "HOSTNAME"):
             inner.warn(name, "is set by the platform in other Truss servers; a model should not rely on it")
+        elif is_platform_variable(name):
+            inner.warn(name, "belongs to Penstock and has no effect here")
+        elif gpus and name == CUDA_VARIABLE:
+            inner.warn(name, "has no effect where Penstock assigns the GPUs of `resources.accelerator`")
     return variables
 
 

@@ -29,6 +29,7 @@ from penstock_runner.process import RunnerProcess, end_process
 
 class Server:
     active_streams, capacity, streams_total, rejected_total, draining = 1, 4, 1, 0, False
+    oldest_stream_at_s = 1.0
     def __init__(self, *_): self.cut = asyncio.Event()
     async def start(self, listen): return "127.0.0.1:1"
     def set_model(self, model): pass
@@ -37,6 +38,8 @@ class Server:
         self.draining = self.draining or not if_idle
         return not if_idle
     def end_drain(self): self.draining = False
+    def plan_ends(self, grace_s, spread_s): pass
+    def drop_plan(self): pass
     async def announce_ready(self, is_ready):
         if "BLOCK" in os.environ: threading.Event().wait()
     async def stop(self, grace):

@@ -11,6 +11,8 @@ from penstock_controller.actuators.base import ExitListener, ReplicaExit, Replic
 from penstock_controller.reconciler import Reconciler
 from penstock_controller.records import Deployment, Registration, ReplicaReport, ReplicaState
 from penstock_controller.registry import Registry
+from penstock_controller.scaling.config import ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.service import ControllerServer
 from penstock_controller.sessions import RunnerSession
 from penstock_controller.status_view import ControllerFacts
@@ -100,8 +102,10 @@ class ControllerParts:
         self.clock = clock
         self.registry = Registry(epoch=store.next_epoch(), now=clock())
         self.reconciler = Reconciler(
-            registry=self.registry, store=store, actuator=actuator, clock=clock, wall=clock.wall
+            registry=self.registry, store=store, actuator=actuator, clock=clock, wall=clock.wall, look_interval_s=0.0
         )
+        self.world = self.reconciler.world
+        self.operations = self.reconciler.operations
 
     def attach(self, replica_id: str, state: ReplicaState = ReplicaState.READY, *, active: int = 0) -> RunnerSession:
         """The runner of a started replica opens its call."""
@@ -156,12 +160,14 @@ async def served_controller(folder: Path) -> AsyncIterator[tuple[ControllerParts
             await server.stop(0.2)
 
 
-def deployment(deployment_id: str = "echo-1", replicas: int = 1, **changes: object) -> Deployment:
+def deployment(deployment_id: str = "echo-1", replicas: int | None = 1, **changes: object) -> Deployment:
+    """A deployment of exactly `replicas` replicas; None has it scaled."""
     values: dict[str, object] = {
         "deployment_id": deployment_id,
         "name": deployment_id.rpartition("-")[0],
         "source": "/models/echo",
-        "replicas": replicas,
+        "scaling": ScalingSettings(max_concurrency=8),
+        "overrides": ScalingOverrides(replicas=replicas),
         "environments": ("production",),
         "created_wall": WALL,
         **changes,

@@ -32,6 +32,7 @@ class Transport(asyncio.Transport):
         self.is_closed = False
         self.protocol: WebSocketHandshake | EdgeWebSocket | None = None
         self.tcp_state = TcpState.UNKNOWN
+        self.peer: object = ("10.0.0.1", 999)
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         """Stands in for the socket: the first byte of TCP_INFO is the state."""
@@ -42,7 +43,7 @@ class Transport(asyncio.Transport):
         self.protocol = protocol
 
     def get_extra_info(self, name: str, default: object = None) -> object:
-        return {"peername": ("10.0.0.1", 999), "socket": self}.get(name, default)
+        return {"peername": self.peer, "socket": self}.get(name, default)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         pass

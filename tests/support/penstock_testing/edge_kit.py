@@ -89,7 +89,7 @@ class FakeRunner:
         self._kit = kit
         self.replica_id = replica_id
         self.address = address
-        self.openings: set[Opening] = set()
+        self.openings: dict[Opening, None] = {}
         self.streams: list[ModelSide] = []
         """Every stream that was asked for, in order."""
         self.edge = Endpoint(Role.EDGE, "edge", on_output=lambda: None)
@@ -118,7 +118,7 @@ class FakeRunner:
     def reach(self) -> None:
         """The trunk is up."""
         self.pump()
-        openings, self.openings = self.openings, set()
+        openings, self.openings = self.openings, {}
         for opening in openings:
             opening.trunk_ready()
         self.pump()
@@ -141,7 +141,7 @@ class FakeRunner:
         self._kit.forget(self)
         self.edge.lose("lost by the test")
         self.side.lose("lost by the test")
-        openings, self.openings = self.openings, set()
+        openings, self.openings = self.openings, {}
         for opening in openings:
             opening.trunk_failed()
         self._kit.plane.flush()

@@ -23,8 +23,9 @@ TO_ECHO = (("penstock-model", "echo"),)
 
 
 class Bench:
-    def __init__(self, kit: EdgeKit, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, kit: EdgeKit, server: InferenceServer, channel: grpc.aio.Channel, address: str) -> None:
         self.kit = kit
+        self.server = server
         self.address = address
         self.channel = channel
         self.stub = inference_pb2_grpc.InferenceServiceStub(channel)
@@ -63,7 +64,7 @@ async def serving(settings: control_pb2.StreamSettings | None = None) -> AsyncIt
     address = await server.start("127.0.0.1:0", 1)
     async with asyncio.timeout(LIMIT_S), grpc.aio.insecure_channel(address) as channel:
         try:
-            yield Bench(kit, channel, address)
+            yield Bench(kit, server, channel, address)
         finally:
             await server.stop()
 

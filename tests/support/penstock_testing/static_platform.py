@@ -74,12 +74,19 @@ class StaticPlatform:
 
 @contextmanager
 def static_platform(
-    model_dir: Path, folder: Path, *, model: str, environment: Mapping[str, str] | None = None
+    model_dir: Path,
+    folder: Path,
+    *,
+    model: str,
+    environment: Mapping[str, str] | None = None,
+    edge_source: Callable[[str], str] | None = None,
 ) -> Iterator[StaticPlatform]:
     """Serves the Truss in `model_dir` as `model`; logs and ready files go to `folder`.
 
     Args:
         environment: Variables for the runner, beside those of this process.
+        edge_source: Gets the address of the runner, and returns the options by which the edge learns of it; by default
+            they name it.
 
     Raises:
         AssertionError: A process ended or did not listen in time; the message has its log.
@@ -96,8 +103,8 @@ def static_platform(
         edge = _start(
             "edge",
             folder,
-            "penstock_edge --listen 127.0.0.1:0 --grpc-listen 127.0.0.1:0 --drain-timeout 1"
-            f" --static {model}={address}",
+            "penstock_edge --listen 127.0.0.1:0 --grpc-listen 127.0.0.1:0 --drain-timeout 1 "
+            + (edge_source(address) if edge_source is not None else f"--static {model}={address}"),
             {"--ready-file": folder / "edge.json"},
         )
         try:

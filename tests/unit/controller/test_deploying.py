@@ -25,7 +25,11 @@ def wanted(source: Path | str, *, name: str = "", replicas: int = 2, environment
 def test_name_and_settings_come_from_the_configuration(truss: Path) -> None:
     deployment = prepare_deployment(wanted(truss), now_wall=5.0)
 
-    assert (deployment.name, deployment.replicas, deployment.environments) == ("echo-model", 2, ("production",))
+    assert (deployment.name, deployment.overrides.replicas, deployment.environments) == (
+        "echo-model",
+        2,
+        ("production",),
+    )
     assert deployment.deployment_id.startswith("echo-model-")
     assert (deployment.routes, deployment.limits.message_bytes_max) == (("/ws",), 1000)
     assert deployment.created_wall == 5.0

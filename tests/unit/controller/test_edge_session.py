@@ -27,16 +27,16 @@ def test_edge_gets_the_state_at_once_and_on_change_and_its_demand_ends_with_its_
             await call.write(SUBSCRIBE)
             first = await receive(call)
             assert (first.epoch, list(first.deployments)) == (1, [])
-            await parts.reconciler.apply([deployment()], prune=True)
+            await parts.operations.apply([deployment()], prune=True)
             while not (await receive(call)).deployments:
                 pass
 
             status = control_pb2.EdgeStatus(demands=[control_pb2.Demand(deployment_id="echo-1", waiting=2)])
             await call.write(control_pb2.WatchRequest(status=status))
-            await parts.until(lambda: parts.registry.waiting_streams("echo-1", parts.clock()) == 2)
+            await parts.until(lambda: parts.registry.edges.waiting_streams("echo-1", parts.clock()) == 2)
             call.cancel()
-            await parts.until(lambda: parts.registry.edges() == [])
-            assert parts.registry.waiting_streams("echo-1", parts.clock()) == 0
+            await parts.until(lambda: len(parts.registry.edges) == 0)
+            assert parts.registry.edges.waiting_streams("echo-1", parts.clock()) == 0
 
     asyncio.run(scenario())
 
@@ -48,7 +48,7 @@ def test_edge_that_half_closes_is_forgotten(tmp_path: Path) -> None:
             await call.write(SUBSCRIBE)
             await call.read()
             await call.done_writing()
-            await parts.until(lambda: parts.registry.edges() == [])
+            await parts.until(lambda: len(parts.registry.edges) == 0)
 
     asyncio.run(scenario())
 
@@ -65,7 +65,7 @@ def test_newer_call_of_an_edge_ends_the_older(tmp_path: Path) -> None:
             async with asyncio.timeout(10):
                 while await older.read() != grpc.aio.EOF:
                     pass
-            assert len(parts.registry.edges()) == 1
+            assert len(parts.registry.edges) == 1
             newer.cancel()
 
     asyncio.run(scenario())
@@ -74,7 +74,7 @@ def test_newer_call_of_an_edge_ends_the_older(tmp_path: Path) -> None:
 def test_unreachable_replica_is_looked_at(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served_controller(tmp_path) as (parts, address), grpc.aio.insecure_channel(address) as channel:
-            await parts.reconciler.apply([deployment()], prune=True)
+            await parts.operations.apply([deployment()], prune=True)
             await parts.until(lambda: len(parts.actuator.running) == 1)
             (replica_id,) = parts.actuator.running
             call = control_pb2_grpc.EdgeSessionServiceStub(channel).Watch()

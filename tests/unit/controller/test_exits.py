@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock_controller.actuators.base import ReplicaExit
-from penstock_controller.exits import describe, judge_exit
+from penstock_controller.actuators.base import NoFreeGpuError, ReplicaExit, StartError
+from penstock_controller.exits import describe, judge_exit, judge_start
 from penstock_controller.records import ReplicaState
 from penstock_controller.registry import Registry, Replica
 from penstock_controller.restarts import ExitKind
@@ -56,3 +56,8 @@ def test_replica_that_never_attached_shows_the_end_of_its_log() -> None:
 )
 def test_end_is_told_in_words(status: int | None, text: str) -> None:
     assert describe(ReplicaExit("r1", status)) == text
+
+
+def test_start_without_a_free_gpu_only_has_to_wait() -> None:
+    assert judge_start(NoFreeGpuError("no free GPU")) is ExitKind.NO_FREE_GPU
+    assert judge_start(StartError("no such folder")) is ExitKind.LOAD_FAILURE

@@ -1,78 +1,34 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from penstock.log_files import FILE_BYTES_MAX
 from penstock_controller.actuators import local
 from penstock_controller.actuators.base import ReplicaExit, ReplicaSpec, StartError
-from penstock_controller.actuators.local import LocalActuator
-from penstock_controller.actuators.process_table import live_records
-
-WAIT_FOR_SIGNAL = "import signal, sys; print('started', sys.argv, flush=True); signal.pause()"
-IGNORE_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-HELPER = (
-    "import subprocess, signal, sys;"
-    "p = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()']);"
-    "print('helper', p.pid, flush=True); signal.pause()"
+from penstock_controller.actuators.process_table import RunRecord
+from penstock_testing.local_replicas import (
+    CHILDREN,
+    IGNORE_TERM,
+    SHOW_ENVIRONMENT,
+    actuator,
+    is_gone,
+    nothing_left,
+    until,
+    wait_unreaped,
 )
 
 
-class Run:
-    """An actuator with the exits it told of."""
-
-    def __init__(self, actuator: LocalActuator, state_dir: Path) -> None:
-        self.actuator = actuator
-        self.state_dir = state_dir
-        self.exits: list[ReplicaExit] = []
-
-    def spec(self, replica_id: str = "echo-1-aaaaa") -> ReplicaSpec:
-        return ReplicaSpec(replica_id, "echo-1", "echo", "production", str(self.state_dir))
-
-    def log(self, replica_id: str = "echo-1-aaaaa") -> str:
-        return Path(self.actuator.log_path(replica_id)).read_text()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(20):
-        while not condition():
-            tick = asyncio.Event()
-            loop.call_later(0.01, tick.set)
-            await tick.wait()
-
-
-def wait_unreaped(pid: int) -> None:
-    """Waits for the end of a child and leaves it to be reaped. Blocks, so that the event loop cannot notice first."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-
-
-@asynccontextmanager
-async def actuator(state_dir: Path, program: str = WAIT_FOR_SIGNAL) -> AsyncIterator[Run]:
-    """Runs `program` as if it were a runner. Replicas outlive the block; the test ends them."""
-    run = Run(
-        LocalActuator(state_dir, controller_address="unix:/c", runner_command=(sys.executable, "-c", program)),
-        state_dir,
-    )
-    await run.actuator.open(run.exits.append)
-    try:
-        yield run
-    finally:
-        await run.actuator.close()
-
-
 @pytest.fixture(autouse=True)
-def nothing_is_left(tmp_path: Path) -> object:
-    yield
-    for record in live_records(tmp_path / "run"):
-        os.kill(record.process.pid, signal.SIGKILL)
-    return None
+def processes(tmp_path: Path) -> Iterator[None]:
+    with nothing_left(tmp_path):
+        yield
 
 
 def test_replica_runs_in_its_own_session_with_its_command_line_and_a_log(tmp_path: Path) -> None:
@@ -132,17 +88,14 @@ def test_exit_comes_with_its_status_and_the_end_of_the_output(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_what_the_model_started_ends_with_its_runner(tmp_path: Path) -> None:
+def test_all_that_the_model_started_ends_with_its_runner(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with actuator(tmp_path, HELPER) as run:
+        async with actuator(tmp_path, CHILDREN) as run:
             process = await run.actuator.ensure(run.spec())
-            await until(lambda: "helper" in run.log())
-            helper = int(run.log().split()[1])
+            helpers = await run.helpers()
             os.kill(process.pid, signal.SIGKILL)
             await until(lambda: run.exits != [])
-            await until(
-                lambda: not Path(f"/proc/{helper}").exists() or " Z " in Path(f"/proc/{helper}/stat").read_text()
-            )
+            await until(lambda: all(is_gone(pid) for pid in helpers))
 
     asyncio.run(scenario())
 
@@ -213,5 +166,98 @@ def test_check_finds_an_end_by_itself(tmp_path: Path) -> None:
             run.actuator.check("echo-1-aaaaa")
 
             assert [e.replica_id for e in run.exits] == ["echo-1-aaaaa"]
+
+    asyncio.run(scenario())
+
+
+WRITE_WHEN_TOLD = """
+import signal, sys
+def write(*_):
+    for _ in range(12): print('x' * 1024 * 1024, flush=True)
+    print('end', flush=True)
+signal.signal(signal.SIGUSR1, write)
+print('started', flush=True)
+while True: signal.pause()
+"""
+
+
+def test_log_of_an_adopted_replica_is_put_aside_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "LOG_CHECK_S", 0.05)
+
+    async def scenario() -> None:
+        async with actuator(tmp_path, WRITE_WHEN_TOLD) as run:
+            process = await run.actuator.ensure(run.spec())
+            await until(lambda: "started" in run.log())
+        async with actuator(tmp_path) as successor:
+            os.kill(process.pid, signal.SIGUSR1)
+            await until(lambda: "end" in successor.log()[-10:] or (tmp_path / "logs/echo-1-aaaaa.log.1").exists())
+            await until(lambda: (tmp_path / "logs/echo-1-aaaaa.log.1").exists())
+            await until(lambda: Path(successor.actuator.log_path("echo-1-aaaaa")).stat().st_size < FILE_BYTES_MAX)
+            os.kill(process.pid, signal.SIGUSR1)
+            await until(lambda: (tmp_path / "logs/echo-1-aaaaa.log.2").exists())
+
+    asyncio.run(scenario())
+
+
+def test_old_logs_go_while_those_of_live_replicas_stay(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    for number in range(30):
+        path = tmp_path / "logs" / f"gone-1-{'abcdefghijklmnopqrstuvwxyz234567'[number] * 5}.log"
+        path.write_text("x")
+        os.utime(path, (number, number))
+
+    async def scenario() -> None:
+        async with actuator(tmp_path) as run:
+            await run.actuator.ensure(run.spec())
+            await until(lambda: len(list((tmp_path / "logs").glob("gone-1-*.log"))) == 20)
+            await until(lambda: "started" in run.log())
+
+    asyncio.run(scenario())
+
+
+def test_variables_of_the_model_are_there_before_the_process_starts(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with actuator(tmp_path, SHOW_ENVIRONMENT, {"OMP_NUM_THREADS": "8", "KEPT": "1"}) as run:
+            await run.actuator.ensure(
+                run.spec(OMP_NUM_THREADS="2", PENSTOCK_REPLICA_ID="forged", PYTHONSAFEPATH="", CUDA_VISIBLE_DEVICES="7")
+            )
+            await until(lambda: run.log().endswith("}\n"))
+            env = json.loads(run.log())
+
+            assert (env["OMP_NUM_THREADS"], env["KEPT"], env["CUDA_VISIBLE_DEVICES"]) == ("2", "1", "7")
+            assert env["PENSTOCK_REPLICA_ID"] == "echo-1-aaaaa"
+            assert env["PENSTOCK_DEPLOYMENT_ID"] == "echo-1"
+            assert env["PYTHONSAFEPATH"] == "1"
+
+    asyncio.run(scenario())
+
+
+def test_start_that_cannot_be_noted_leaves_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def refuse(_: object, record: RunRecord) -> None:
+        started.append(record.process.pid)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(local, "write_spawn_record", refuse)
+
+    async def scenario() -> None:
+        async with actuator(tmp_path) as run:
+            with pytest.raises(StartError, match="No space left on device"):
+                await run.actuator.ensure(run.spec())
+
+            assert is_gone(started[0])
+            assert await run.actuator.list() == []
+
+    asyncio.run(scenario())
+
+
+def test_start_that_fails_leaves_no_log(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with actuator(tmp_path) as run:
+            with pytest.raises(StartError):
+                await run.actuator.ensure(ReplicaSpec("echo-1-bbbbb", "echo-1", "echo", "", str(tmp_path / "missing")))
+
+            assert list((tmp_path / "logs").iterdir()) == []
 
     asyncio.run(scenario())

@@ -80,7 +80,7 @@ def test_check_exits_with_three_unless_healthy(admin: tuple[FixedAdmin, str]) ->
     servicer, address = admin
     assert main(["status", "--address", address, "--check"]) == 0
 
-    servicer.status.deployments.add(name="echo", target_replicas=1)
+    servicer.status.deployments.add(name="echo", target_replicas=2, ready_replicas=1)
 
     assert main(["status", "--address", address, "--check"]) == 3
     assert main(["status", "--address", address]) == 0
@@ -99,7 +99,7 @@ def test_missing_controller_says_what_to_do(capsys: pytest.CaptureFixture[str], 
 
     error = capsys.readouterr().err
     assert f"no controller is known in {tmp_path}/state" in error
-    assert f"No runner of {tmp_path}/state is alive." in error
+    assert f"CONTROLLER DOWN: no runner of {tmp_path}/state is alive." in error
 
 
 @pytest.mark.parametrize("arguments", [[], ["status", "--timeout", "0"], ["status", "-o", "xml"], ["unknown"]])

@@ -10,6 +10,7 @@ import pytest
 from penstock_controller.actuators.process_table import (
     ProcessName,
     RunRecord,
+    delete_other_records,
     delete_records,
     live_records,
     open_pidfd,
@@ -64,3 +65,26 @@ def test_damaged_record_is_passed_over(tmp_path: Path, text: str) -> None:
     (tmp_path / "r1.json").write_text(text)
 
     assert read_records(tmp_path) == {}
+
+
+def test_gpus_that_the_controller_gave_are_known_although_the_runner_does_not_note_them(tmp_path: Path) -> None:
+    me = own_name()
+    write_spawn_record(tmp_path, RunRecord("r1", "d", me, gpus="0,1"))
+    runners = f'{{"replica_id": "r1", "deployment_id": "d", "pid": {me.pid}, "pid_start_ticks": %d, "address": "a:1"}}'
+    (tmp_path / "r1.json").write_text(runners % me.start_ticks)
+
+    assert live_records(tmp_path) == [RunRecord("r1", "d", me, "a:1", "0,1")]
+
+    (tmp_path / "r1.json").write_text(runners % (me.start_ticks + 1))
+
+    assert read_records(tmp_path)["r1"].gpus == "", "another process, which nobody gave them"
+
+
+def test_all_files_of_replicas_that_do_not_live_go_whatever_they_hold(tmp_path: Path) -> None:
+    kept = [".alive.json.k2j5h3l1", "alive.json", "alive.spawn.json", "something.else"]
+    for name in [*kept, ".dead.json.k2j5h3l1", ".dead.spawn.json.k2j5h3l1", "dead.json", "dead.spawn.json"]:
+        (tmp_path / name).write_text("{")
+
+    delete_other_records(tmp_path, {"alive"})
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept

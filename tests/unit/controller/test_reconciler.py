@@ -22,7 +22,7 @@ from penstock_testing.controller_parts import (
 
 async def run_deployment(parts: ControllerParts, replicas: int) -> list[str]:
     """Applies a deployment and attaches all its replicas; returns their ids."""
-    await parts.reconciler.apply([deployment(replicas=replicas)], prune=True)
+    await parts.operations.apply([deployment(replicas=replicas)], prune=True)
     await parts.until(lambda: len(parts.actuator.running) == replicas)
     for replica_id in parts.actuator.running:
         parts.attach(replica_id)
@@ -41,7 +41,7 @@ def test_keeps_the_wanted_number_of_replicas_alive(tmp_path: Path) -> None:
             await parts.until(lambda: len(parts.actuator.running) == 2)
 
             assert first not in parts.actuator.running
-            assert [event.kind for event in parts.store.events()].count("replica_started") == 3
+            assert [event.kind for event in parts.store.journal.after(0)].count("replica_started") == 3
 
     asyncio.run(scenario())
 
@@ -69,10 +69,10 @@ def test_start_that_fails_is_tried_again(tmp_path: Path) -> None:
         actuator = FakeActuator()
         actuator.refusal = "no such folder"
         async with controller_parts(tmp_path, actuator=actuator) as parts:
-            await parts.reconciler.apply([deployment()], prune=True)
-            await parts.until(lambda: parts.reconciler.fleet.places("echo-1") != [])
+            await parts.operations.apply([deployment()], prune=True)
+            await parts.until(lambda: parts.world.fleet.places("echo-1") != [])
             await parts.settle()
-            assert parts.reconciler.fleet.places("echo-1")[0].restarts.message == "no such folder"
+            assert parts.world.fleet.places("echo-1")[0].restarts.message == "no such folder"
 
             actuator.refusal = None
             parts.clock.now += 1
@@ -84,13 +84,13 @@ def test_start_that_fails_is_tried_again(tmp_path: Path) -> None:
 def test_fewer_replicas_end_the_idle_ones_and_keep_those_with_streams(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with controller_parts(tmp_path) as parts:
-            await parts.reconciler.apply([deployment(replicas=2)], prune=True)
+            await parts.operations.apply([deployment(replicas=2)], prune=True)
             await parts.until(lambda: len(parts.actuator.running) == 2)
             busy, idle = parts.actuator.running
             parts.attach(busy, active=3)
             session = parts.attach(idle)
 
-            await parts.reconciler.apply([deployment(replicas=1)], prune=True)
+            await parts.operations.apply([deployment(replicas=1)], prune=True)
             drain = await session.next()
             assert drain is not None
             assert drain.drain.drain_id
@@ -100,7 +100,7 @@ def test_fewer_replicas_end_the_idle_ones_and_keep_those_with_streams(tmp_path: 
             await parts.until(lambda: parts.actuator.stopped == [idle])
 
             assert list(parts.actuator.running) == [busy]
-            assert parts.reconciler.decisions["echo-1"].to_replicas == 1
+            assert parts.world.targets["echo-1"] == 1
 
     asyncio.run(scenario())
 
@@ -108,11 +108,11 @@ def test_fewer_replicas_end_the_idle_ones_and_keep_those_with_streams(tmp_path: 
 def test_pruned_deployment_is_forgotten_with_its_last_replica(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with controller_parts(tmp_path) as parts:
-            await parts.reconciler.apply([deployment("old-1")], prune=True)
+            await parts.operations.apply([deployment("old-1")], prune=True)
             await parts.until(lambda: len(parts.actuator.running) == 1)
 
-            await parts.reconciler.apply([deployment("new-1")], prune=True)
-            await parts.until(lambda: [d.deployment_id for d in parts.reconciler.deployments] == ["new-1"])
+            await parts.operations.apply([deployment("new-1")], prune=True)
+            await parts.until(lambda: list(parts.world.deployments) == ["new-1"])
 
             assert [spec.deployment_id for spec in parts.actuator.started] == ["old-1", "new-1"]
             assert parts.store.places()[0].deployment_id == "new-1"
@@ -123,8 +123,8 @@ def test_pruned_deployment_is_forgotten_with_its_last_replica(tmp_path: Path) ->
 def test_without_prune_other_deployments_stay(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with controller_parts(tmp_path) as parts:
-            await parts.reconciler.apply([deployment("old-1")], prune=False)
-            await parts.reconciler.apply([deployment("new-1")], prune=False)
+            await parts.operations.apply([deployment("old-1")], prune=False)
+            await parts.operations.apply([deployment("new-1")], prune=False)
             await parts.until(lambda: len(parts.actuator.running) == 2)
 
     asyncio.run(scenario())
@@ -137,7 +137,7 @@ def test_stop_all_ends_everything_and_starts_nothing_until_applied_again(tmp_pat
             for replica_id in parts.actuator.running:
                 parts.attach(replica_id, active=2)
 
-            stopping = asyncio.create_task(parts.reconciler.stop_all(5.0))
+            stopping = asyncio.create_task(parts.operations.stop_all(5.0))
             await parts.settle()
             assert len(parts.actuator.running) == 2
             parts.clock.now += 7
@@ -218,7 +218,7 @@ def test_nothing_is_ended_during_recovery(tmp_path: Path) -> None:
         async with controller_parts(tmp_path, actuator=actuator, clock=clock) as parts:
             replicas = await run_deployment(parts, 2)
         async with controller_parts(tmp_path, actuator=actuator, clock=clock) as successor:
-            await successor.reconciler.apply([deployment(replicas=1)], prune=True)
+            await successor.operations.apply([deployment(replicas=1)], prune=True)
             await successor.settle()
             assert actuator.stopped == []
             sessions = [successor.attach(replica_id) for replica_id in replicas]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from penstock_controller.errors import DuplicateReplicaError
-from penstock_controller.records import Demand, EdgeReport, ProcessState, ReplicaState, Subscription
+from penstock_controller.records import ProcessState, ReplicaState, Subscription
 from penstock_controller.registry import LEASE_S, LOST_AFTER_LEASES, RECOVERY_MIN_S, Registry
 from penstock_testing.controller_parts import deployment, registration, report
 
@@ -118,7 +118,7 @@ def test_ended_process_leaves_the_snapshot_at_once(registry: Registry) -> None:
 def test_ordered_drain_shows_before_the_replica_answers(registry: Registry) -> None:
     start_and_attach(registry)
 
-    registry.order_drain("r1")
+    registry.order_drain("r1", 0.0)
 
     assert routed(registry) == {"r1": ReplicaState.DRAINING}
 
@@ -215,28 +215,6 @@ def test_watched_makes_an_unseen_replica_safe_from_loss(registry: Registry) -> N
     registry.detach("r1", 1)
 
     assert registry.expire(1e9) == []
-
-
-def test_demand_counts_while_its_edge_is_heard_and_ends_with_its_call(registry: Registry) -> None:
-    registry.edge_connected(EDGE, 1, 0.0)
-    assert registry.edge_reported("e1", 1, EdgeReport(demands={"echo-1": Demand(4)}), 0.0)
-    assert not registry.edge_reported("e1", 1, EdgeReport(demands={"echo-1": Demand(4)}), 1.0)
-
-    assert registry.waiting_streams("echo-1", 1.0) == 4
-    assert registry.waiting_streams("echo-1", 1.0 + LEASE_S) == 0
-    registry.edge_gone("e1", 1)
-    assert registry.waiting_streams("echo-1", 1.0) == 0
-    assert registry.edges() == []
-
-
-def test_edge_that_connects_again_replaces_its_call(registry: Registry) -> None:
-    registry.edge_connected(EDGE, 1, 0.0)
-
-    assert registry.edge_connected(EDGE, 2, 1.0) == 1
-    registry.edge_gone("e1", 1)
-    assert not registry.edge_reported("e1", 1, EdgeReport(active_streams=9), 1.0)
-
-    assert [edge.session for edge in registry.edges()] == [2]
 
 
 def test_retired_deployment_cannot_be_reached_but_its_replicas_stay(registry: Registry) -> None:

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from penstock_controller.restarts import (
     BASE_DELAY_S,
+    CRASH_LOOP_FAILURES,
     DELAY_MAX_S,
     FIRST_DELAY_S,
+    GPU_LOOK_S,
     STABLE_AFTER_S,
     ExitKind,
     PlaceState,
@@ -77,6 +79,45 @@ def test_adopted_place_counts_its_replica_as_started() -> None:
     place = Restarts().adopted(5.0)
 
     assert (place.state, place.starts, place.started_at) == (PlaceState.OCCUPIED, 1, 5.0)
+
+
+def test_waiting_for_a_gpu_is_no_failure_and_does_not_slow_down() -> None:
+    place, now = Restarts().started(0.0).exited(ExitKind.CRASH, "", 1.0), 10.0
+    for _ in range(50):
+        place = place.started(now).exited(ExitKind.NO_FREE_GPU, "no free GPU", now)
+        assert (place.state, place.failures, place.starts) == (PlaceState.WAITING_FOR_GPU, 1, 1)
+        assert place.message == "no free GPU"
+        assert place.next_start_at == now + GPU_LOOK_S
+        assert not place.may_start(now + GPU_LOOK_S - 0.1)
+        now += GPU_LOOK_S
+        assert place.may_start(now)
+
+    assert place.started(now).ready().message == ""
+
+
+def failing(count: int, now: float = 0.0) -> Restarts:
+    place = Restarts()
+    for _ in range(count):
+        place = place.started(now).exited(ExitKind.CRASH, "", now)
+    return place
+
+
+def test_place_is_crash_looping_from_the_third_failure_until_a_replica_has_proved_itself() -> None:
+    assert not failing(CRASH_LOOP_FAILURES - 1).is_crash_looping(0.0)
+    place = failing(CRASH_LOOP_FAILURES)
+    assert place.is_crash_looping(1e9)
+
+    loading = place.started(100.0)
+    assert loading.is_crash_looping(100.0 + STABLE_AFTER_S - 1)
+    assert not loading.is_crash_looping(100.0 + STABLE_AFTER_S)
+    assert not loading.exited(ExitKind.CRASH, "", 100.0 + STABLE_AFTER_S).is_crash_looping(200.0)
+    assert not place.released().is_crash_looping(100.0)
+
+
+def test_place_that_waits_for_a_gpu_is_not_crash_looping() -> None:
+    place = failing(CRASH_LOOP_FAILURES).started(1.0)
+
+    assert not place.exited(ExitKind.NO_FREE_GPU, "no free GPU", 1.0).is_crash_looping(1.0)
 
 
 @given(st.sampled_from(ExitKind), st.integers(1, 10_000))

@@ -20,7 +20,7 @@ async def receive(call: AttachCall) -> control_pb2.AttachResponse:
 
 async def start_one(parts: ControllerParts) -> control_pb2.AttachRequest:
     """Lets a replica start; returns what its runner says first."""
-    await parts.reconciler.apply([deployment()], prune=True)
+    await parts.operations.apply([deployment()], prune=True)
     await parts.until(lambda: len(parts.actuator.running) == 1)
     (process,) = parts.actuator.running.values()
     return control_pb2.AttachRequest(
@@ -49,7 +49,7 @@ def test_runner_is_registered_heard_commanded_and_suspect_when_its_call_ends(tmp
             await call.write(control_pb2.AttachRequest(status=status))
             await parts.until(lambda: replica.active_streams == 3)
 
-            parts.reconciler.sessions.drain(replica.replica_id, if_idle=True, grace_s=None)
+            parts.world.sessions.drain(replica.replica_id, if_idle=True, grace_s=None)
             assert (await receive(call)).drain.if_idle
             call.cancel()
             await parts.until(lambda: replica.suspect)

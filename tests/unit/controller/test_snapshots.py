@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
+from penstock.api.control.v1 import control_pb2
 from penstock_controller.registry import HEARTBEAT_S, Registry
 from penstock_controller.snapshots import INTERVAL_MIN_S, SnapshotPublisher
 from penstock_controller.tasks import TaskSet
@@ -20,8 +21,11 @@ def published_at(changes_at: list[float], until: float) -> list[float]:
         times: list[float] = []
 
         async def note() -> None:
+            published = asyncio.Event()
+            publisher.listeners.add(published)
             while True:
-                await publisher.published.wait(1000)
+                await published.wait()
+                published.clear()
                 times.append(round(loop.time(), 3))
 
         tasks = TaskSet()
@@ -60,6 +64,6 @@ def test_latest_is_there_before_the_first_change() -> None:
     registry = Registry(epoch=5, now=0.0)
     registry.set_deployments([deployment()])
 
-    snapshot = SnapshotPublisher(registry, lambda: 0.0).latest.snapshot
+    snapshot = control_pb2.WatchResponse.FromString(SnapshotPublisher(registry, lambda: 0.0).latest).snapshot
 
     assert (snapshot.epoch, [d.name for d in snapshot.deployments]) == (5, ["echo"])

@@ -2,10 +2,21 @@ from __future__ import annotations
 
 from penstock.api.control.v1 import admin_pb2, control_pb2
 from penstock_controller.fleet import Fleet
-from penstock_controller.records import Demand, Deployment, EdgeReport, ReplicaState, ScaleDecision, Subscription
+from penstock_controller.records import (
+    Demand,
+    Deployment,
+    EdgeReport,
+    Promotion,
+    ReplicaState,
+    ScaleDecision,
+    Subscription,
+)
 from penstock_controller.registry import Registry
+from penstock_controller.replica_view import ReplicaFacts
 from penstock_controller.restarts import ExitKind
-from penstock_controller.status_view import StatusInputs, build_status
+from penstock_controller.scaling.config import ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
+from penstock_controller.status_view import DeploymentScaling, StatusInputs, build_status
 from penstock_testing.controller_parts import FACTS, WALL, deployment, registration, report
 
 
@@ -14,6 +25,8 @@ class World:
         self.registry = Registry(epoch=2, now=0.0)
         self.fleet = Fleet()
         self.wanted = wanted
+        self.scaling = DeploymentScaling(3, ScaleDecision("fixed", "why", WALL, 0, 3, {"ready_replicas": 1.0}))
+        self.promotions: list[Promotion] = []
         self.fleet.resize(wanted.deployment_id, replicas, ())
         for place in self.fleet.due(wanted.deployment_id, 0.0):
             name = f"r{place.index}"
@@ -33,9 +46,9 @@ class World:
             registry=self.registry,
             fleet=self.fleet,
             deployments=[self.wanted],
-            targets={self.wanted.deployment_id: 3},
-            decisions={self.wanted.deployment_id: ScaleDecision("fixed", "why", WALL, 0, 3)},
-            log_path=lambda replica_id: f"/logs/{replica_id}.log",
+            scaling={self.wanted.deployment_id: self.scaling},
+            facts_of=lambda replica_id: ReplicaFacts(f"/logs/{replica_id}.log", "0,1"),
+            promotions=self.promotions,
         )
         return build_status(inputs, now=1.0, now_wall=WALL + 1.0)
 
@@ -44,7 +57,7 @@ def test_deployment_counts_its_replicas_by_state_and_the_streams_of_all() -> Non
     world = World(deployment(replicas=4), 4)
     world.ready(0, active=2)
     world.ready(1)
-    world.registry.order_drain("r1")
+    world.registry.order_drain("r1", 0.0)
     world.exit(3, ExitKind.LOAD_FAILURE, "no weights")
 
     (shown,) = world.status().deployments
@@ -52,7 +65,7 @@ def test_deployment_counts_its_replicas_by_state_and_the_streams_of_all() -> Non
     counts = (shown.ready_replicas, shown.starting_replicas, shown.draining_replicas, shown.failed_replicas)
     assert counts == (1, 1, 1, 1)
     assert (shown.active_streams, shown.stream_capacity) == (2, 8)
-    assert (shown.target_replicas, shown.min_replicas, shown.max_replicas) == (3, 4, 4)
+    assert (shown.target_replicas, shown.min_replicas, shown.max_replicas) == (3, 0, 1)
     assert shown.message == "no weights"
     assert (shown.last_decision.rule, shown.last_decision.to_replicas) == ("fixed", 3)
 
@@ -100,8 +113,8 @@ def test_conditions_of_a_deployment_are_said() -> None:
 
 def test_edge_shows_its_snapshot_and_demand() -> None:
     world = World(deployment(), 1)
-    world.registry.edge_connected(Subscription("e1", 7, "127.0.0.1:80", "", "0.1.0", WALL), 1, 0.0)
-    world.registry.edge_reported("e1", 1, EdgeReport(5, {"echo-1": Demand(2)}, 2, 9, draining=True), 0.5)
+    world.registry.edges.connected(Subscription("e1", 7, "127.0.0.1:80", "", "0.1.0", WALL), 1, 0.0)
+    world.registry.edges.reported("e1", 1, EdgeReport(5, {"echo-1": Demand(2)}, 2, 9, draining=True), 0.5)
 
     status = world.status()
 
@@ -115,3 +128,53 @@ def test_controller_shows_itself() -> None:
     shown = World(deployment(), 0).status().controller
 
     assert (shown.controller_id, shown.epoch, shown.recovering, shown.actuator) == ("c0ffee00", 2, False, "fake")
+
+
+def test_settings_in_force_are_those_of_the_config_with_what_operators_changed() -> None:
+    wanted = deployment(
+        scaling=ScalingSettings(min_replica=1, max_replica=4, max_concurrency=8, scale_down_delay_s=30.0),
+        overrides=ScalingOverrides(max_replica=6, paused=True),
+    )
+    (shown,) = World(wanted, 1).status().deployments
+
+    settings = shown.autoscaling
+    assert (settings.min_replica, settings.max_replica, settings.max_concurrency) == (1, 6, 8)
+    assert (settings.metric, settings.scale_down_delay, settings.placement) == ("streams", 30.0, "spread")
+    assert (shown.min_replicas, shown.max_replicas, shown.paused) == (1, 6, True)
+    assert not shown.HasField("manual_replicas")
+
+
+def test_superseded_deployment_shows_that_it_goes_to_zero_and_when_its_streams_end() -> None:
+    wanted = deployment(
+        scaling=ScalingSettings(min_replica=2, max_replica=4),
+        environments=(),
+        superseded=True,
+        streams_end_wall=WALL + 60,
+    )
+    (shown,) = World(wanted, 1).status().deployments
+
+    assert (shown.superseded, shown.min_replicas, shown.streams_end_at.seconds) == (True, 0, int(WALL) + 60)
+
+
+def test_waiting_promotion_and_what_blocks_scaling_are_shown() -> None:
+    world = World(deployment(replicas=None), 1)
+    world.scaling = DeploymentScaling(1, None, "at max_replica (1)")
+    world.promotions = [Promotion("echo", "staging", "echo-1", None, WALL)]
+
+    (shown,) = world.status().deployments
+
+    assert (shown.pending_environment, shown.blocked) == ("staging", "at max_replica (1)")
+    assert not shown.HasField("last_decision")
+
+
+def test_oldest_wait_is_that_of_the_edge_that_waits_longest() -> None:
+    world = World(deployment(), 1)
+    for edge_id, wait in (("e1", 2.0), ("e2", 7.5)):
+        world.registry.edges.connected(Subscription(edge_id, 7, "", "", "0.1.0", WALL), 1, 0.0)
+        report = EdgeReport(demands={"echo-1": Demand(1, wait, refused_total=3)})
+        world.registry.edges.reported(edge_id, 1, report, 0.5)
+
+    (shown,) = world.status().deployments
+
+    assert shown.oldest_wait.ToMilliseconds() == 7500
+    assert (shown.waiting_streams, shown.refused_total) == (2, 6)

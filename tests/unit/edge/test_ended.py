@@ -4,16 +4,17 @@ import structlog
 from prometheus_client.parser import text_string_to_metric_families
 
 from penstock.close_codes import EndCode
-from penstock_edge.ended import StreamRecord, close_code_label, environment_of, record_end, record_refusal, record_start
+from penstock_edge.ended import close_code_label, environment_of, record_end, record_refusal, record_start
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.routing import Deployment
 from penstock_edge.settings import StreamSettings
+from penstock_testing.client_streams import FakeClientStream, deployment
 
-DEPLOYMENT = Deployment("echo-1", "echo", False, ("production", "qa"), (), StreamSettings())
+DEPLOYMENT = deployment()
 
 
-def record(close_code: int = 1000, code: EndCode = EndCode.COMPLETED) -> StreamRecord:
-    return StreamRecord("s-1", DEPLOYMENT, "r-1", code, close_code, 2.5, 100, 200, 3, 4)
+def end(metrics: EdgeMetrics, close_code: int = 1000, code: EndCode = EndCode.COMPLETED) -> None:
+    record_end(FakeClientStream(deployment=DEPLOYMENT, opened_at=10.0), code, close_code, 12.5, metrics)
 
 
 def values(metrics: EdgeMetrics) -> dict[str, float]:
@@ -30,14 +31,14 @@ def test_a_stream_is_open_between_its_start_and_its_end() -> None:
 
     record_start(DEPLOYMENT, 0.1, metrics)
     assert values(metrics)[gauge] == 1
-    record_end(record(), metrics)
+    end(metrics)
 
     assert values(metrics)[gauge] == 0
 
 
 def test_an_end_is_counted_with_its_cause_time_and_sizes() -> None:
     metrics = EdgeMetrics()
-    record_end(record(1011, EndCode.MODEL_ERROR), metrics)
+    end(metrics, 1011, EndCode.MODEL_ERROR)
 
     found = values(metrics)
 
@@ -51,7 +52,7 @@ def test_an_end_is_counted_with_its_cause_time_and_sizes() -> None:
 
 def test_the_log_has_a_static_event_and_ids_and_no_payload() -> None:
     with structlog.testing.capture_logs() as logs:
-        record_end(record(4001, EndCode.CLIENT_CLOSED), EdgeMetrics())
+        end(EdgeMetrics(), 4001, EndCode.CLIENT_CLOSED)
         record_refusal("echo", EndCode.QUEUE_FULL, 503, EdgeMetrics())
 
     ended, refused = logs
@@ -81,7 +82,7 @@ def test_the_log_has_a_static_event_and_ids_and_no_payload() -> None:
 def test_codes_that_clients_choose_do_not_multiply_the_metrics() -> None:
     metrics = EdgeMetrics()
     for code in range(3000, 5000):
-        record_end(record(code, EndCode.CLIENT_CLOSED), metrics)
+        end(metrics, code, EndCode.CLIENT_CLOSED)
 
     found = {key: value for key, value in values(metrics).items() if key.startswith("penstock_streams_total")}
 

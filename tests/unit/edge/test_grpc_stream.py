@@ -13,8 +13,10 @@ from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
 from penstock.trunk.limits import WINDOW_BYTES
+from penstock_edge import grpc_stream as grpc_stream_module
+from penstock_testing.client_streams import end_streams, list_streams
 from penstock_testing.edge_kit import duration
-from penstock_testing.grpc_edge import TO_ECHO, assert_nothing_left, binary, failure, serving, text
+from penstock_testing.grpc_edge import TO_ECHO, Bench, assert_nothing_left, binary, failure, serving, text
 
 
 def test_messages_pass_both_ways_and_the_model_ends_the_call() -> None:
@@ -247,5 +249,107 @@ def test_a_slot_counts_as_taken_until_the_handler_of_a_caller_that_left_has_ende
 
             side.close()
             await bench.until(lambda: bench.kit.active("r1") == 0)
+
+    asyncio.run(main())
+
+
+async def open_streams(bench: Bench) -> list[control_pb2.StreamView]:
+    return list((await list_streams(bench.kit.plane.open_streams)).streams)
+
+
+async def end_all(bench: Bench, close_code: int = 0, reason: str = "") -> list[str]:
+    ids = [view.stream_id for view in await open_streams(bench)]
+    return await end_streams(bench.kit.plane.open_streams, ids, close_code, reason)
+
+
+@pytest.mark.parametrize(
+    ("close_code", "reason", "expected"),
+    [
+        (0, "", (1012, "Closed by an operator; connect again.")),
+        (4002, "moved", (4002, "moved")),
+        (1000, "", (1000, "")),
+    ],
+)
+def test_an_operator_ends_a_call_with_a_close_and_a_status(
+    close_code: int, reason: str, expected: tuple[int, str]
+) -> None:
+    async def main() -> None:
+        async with serving() as bench:
+            call, side = await bench.opened()
+            side.send(Kind.TEXT, b"before")
+            with structlog.testing.capture_logs() as logs:
+                assert await end_all(bench, close_code, reason) == [side.request.stream_id]
+                assert await end_all(bench, 4999) == [], "its end has begun"
+                assert (await call.read()).message.text == "before"
+                last = (await call.read()).close
+                status, _, detail = await failure(call)
+                await bench.until(lambda: side.closing is not None)
+                side.close()
+                await bench.until(lambda: bench.kit.plane.active_streams == 0)
+
+            assert (last.code, last.reason) == expected
+            assert status is grpc.StatusCode.UNAVAILABLE
+            assert (detail.code, detail.close_code, detail.retryable) == ("OPERATOR_CLOSED", expected[0], True)
+            assert side.closing == (EndCode.OPERATOR_CLOSED, *expected)
+            ends = [(entry["code"], entry["close_code"]) for entry in logs if entry["event"] == "stream_ended"]
+            assert ends == [("OPERATOR_CLOSED", expected[0])]
+            assert_nothing_left(bench)
+
+    asyncio.run(main())
+
+
+def test_a_call_that_takes_nothing_is_counted_as_over_some_time_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grpc_stream_module, "CLOSE_TIMEOUT_S", 0.2)
+
+    async def main() -> None:
+        async with serving() as bench:
+            call, side = await bench.opened()
+            blocked_rounds = 0
+
+            def is_stuck() -> bool:
+                nonlocal blocked_rounds
+                blocked_rounds = blocked_rounds + 1 if side.stream.is_blocked else 0
+                if not blocked_rounds:
+                    side.send(Kind.BINARY, bytes(100_000))
+                return blocked_rounds == 50
+
+            await bench.until(is_stuck)
+
+            assert len(await end_all(bench)) == 1
+            await bench.until(lambda: side.closing is not None)
+            side.close()
+            await bench.until(lambda: bench.kit.plane.active_streams == 0)
+
+            assert bench.kit.active("r1") == 0
+            assert not call.done()
+            status, _, detail = await failure(call)
+            assert (status, detail.code) == (grpc.StatusCode.UNAVAILABLE, EndCode.OPERATOR_CLOSED)
+
+    asyncio.run(main())
+
+
+def test_an_open_call_is_listed_with_what_it_is_and_has_done() -> None:
+    async def main() -> None:
+        async with serving() as bench:
+            bench.call()
+            await bench.side()
+            assert await open_streams(bench) == [], "it has no slot yet"
+            call, side = await bench.opened(1)
+            await call.write(text("hello"))
+            side.send(Kind.BINARY, bytes(1_000))
+            await call.read()
+            await bench.until(lambda: bool(side.segments))
+
+            (view,) = await open_streams(bench)
+
+            assert (view.stream_id, view.deployment_id, view.replica_id) == (side.request.stream_id, "echo-1", "r1")
+            assert (view.transport, view.edge_id) == ("grpc", "edge-test")
+            assert view.client == f"{side.request.client.host}:{side.request.client.port}"
+            assert view.client.startswith("127.0.0.1:")
+            assert (view.bytes_in, view.bytes_out, view.messages_in, view.messages_out) == (5, 1_000, 1, 1)
+            assert view.age.ToNanoseconds() > view.silent_for.ToNanoseconds() >= 0
+            call.cancel()
+            await bench.until(lambda: bench.kit.plane.active_streams == 0)
+            assert await open_streams(bench) == []
 
     asyncio.run(main())

@@ -72,3 +72,28 @@ def test_an_address_that_is_taken_is_an_os_error() -> None:
                 await InferenceServer(bench.kit.plane).start(bench.address, 1)
 
     asyncio.run(main())
+
+
+def test_a_stop_tells_every_call_why_it_ends() -> None:
+    async def main() -> None:
+        async with serving() as bench:
+            opened, side = await bench.opened()
+            bench.kit.apply(("r1", 10, 10))
+            waiting = bench.call()
+            await bench.until(lambda: bench.kit.plane.waiting.has("echo-1"))
+
+            stopping = asyncio.create_task(bench.server.stop())
+            for call in (opened, waiting):
+                status, message, detail = await failure(call)
+                assert (status, detail.code) == (grpc.StatusCode.UNAVAILABLE, EndCode.EDGE_DRAINING)
+                assert message == "Edge is stopping; connect again."
+            assert ("retry-after", "1") in list(await waiting.trailing_metadata())
+            await stopping
+            await bench.until(lambda: side.closing is not None)
+            assert side.closing is not None and side.closing.code is EndCode.EDGE_DRAINING
+            side.close()
+            assert not bench.kit.plane.waiting.has("echo-1")
+            assert bench.server.calls == set()
+            assert bench.kit.plane.active_streams == 0
+
+    asyncio.run(main())

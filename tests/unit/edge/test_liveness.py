@@ -147,3 +147,25 @@ def test_the_next_look_is_always_ahead(
         following = liveness.next_check()
         if due in (Due.NOTHING, Due.PING):
             assert following is None or following > now
+
+
+def test_silence_is_never_told_longer_than_it_is_and_known_to_the_last_look() -> None:
+    clock = Clock(settings())
+    clock.run(25, answers=True)
+    assert clock.liveness.silent_for(25) == 25, "there was no message"
+
+    clock.liveness.message = True  # at 30
+    clock.run(59, answers=True)
+    assert clock.liveness.silent_for(59) == 59 - 40, "the look at 40 has found it"
+
+    clock.liveness.message = True  # at 59
+    assert clock.liveness.silent_for(63) == 0
+    assert clock.liveness.silent_for(65) == 2, "every question is a look"
+
+
+def test_a_question_on_the_silence_does_not_put_off_the_idle_timeout() -> None:
+    clock = Clock(settings(ping_interval=0, idle=60))
+    clock.liveness.message = True
+    clock.liveness.silent_for(10)
+
+    assert clock.run(200) == [(70, Due.IDLE_TIMEOUT)]

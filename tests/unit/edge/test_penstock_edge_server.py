@@ -10,19 +10,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import grpc.aio
 import pytest
+import structlog
 from fastapi import WebSocket
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from penstock.api.inference.v1 import inference_pb2_grpc
 from penstock.truss.settings import PenstockSettings
 from penstock_edge.__main__ import bind
 from penstock_edge.config import parse_arguments
 from penstock_edge.server import serve
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.server import RunnerServer
+from penstock_testing.grpc_edge import failure
 
 LIMIT_S = 20.0
 LISTEN = ["--listen", "127.0.0.1:0", "--grpc-listen", "127.0.0.1:0"]
@@ -131,6 +135,24 @@ def test_streams_that_outlast_the_drain_are_closed_with_1012(tmp_path: Path) -> 
             served.stop()
             for client in clients:
                 assert await closed(client) == (1012, "Edge is stopping; connect again.")
+
+    run(main)
+
+
+def test_calls_that_outlast_the_drain_end_with_the_cause_and_a_status(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with edge(tmp_path, "--drain-timeout", "0") as served, grpc.aio.insecure_channel(served.grpc) as channel:
+            stub = inference_pb2_grpc.InferenceServiceStub(channel)
+            calls = [stub.Stream(metadata=(("penstock-model", "echo"),)) for _ in range(3)]
+            for call in calls:
+                await call.initial_metadata()
+            with structlog.testing.capture_logs() as logs:
+                served.stop()
+                for call in calls:
+                    status, message, detail = await failure(call)
+                    assert (status, detail.code) == (grpc.StatusCode.UNAVAILABLE, "EDGE_DRAINING")
+                    assert (detail.close_code, message) == (1012, "Edge is stopping; connect again.")
+            assert [entry["streams"] for entry in logs if entry["event"] == "edge_closing_streams"] == [3]
 
     run(main)
 

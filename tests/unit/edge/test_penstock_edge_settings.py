@@ -3,6 +3,7 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 
 from penstock.api.control.v1 import control_pb2
+from penstock.placement import PlacementStrategy
 from penstock.truss.settings import PenstockSettings
 from penstock_edge.settings import StreamSettings
 
@@ -22,7 +23,7 @@ def test_defaults_are_those_of_the_design() -> None:
 def test_defaults_are_those_of_the_configuration_file() -> None:
     mine, theirs = StreamSettings(), PenstockSettings()
 
-    for name in StreamSettings.__slots__:
+    for name in set(StreamSettings.__slots__) - {"placement"}:
         assert getattr(mine, name) == getattr(theirs, name), name
 
 
@@ -48,6 +49,9 @@ def test_every_field_is_taken() -> None:
         stream_age_max=Duration(seconds=7),
         handshake_timeout=Duration(seconds=8),
         compression=True,
+        placement=control_pb2.PLACEMENT_STRATEGY_PACKED,
     )
 
-    assert StreamSettings.from_message(message) == StreamSettings(1, 2, 0.5, 4, 5, 6, 7, 8, True)
+    assert StreamSettings.from_message(message) == StreamSettings(
+        1, 2, 0.5, 4, 5, 6, 7, 8, True, PlacementStrategy.PACKED
+    )

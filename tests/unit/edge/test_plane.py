@@ -4,6 +4,8 @@ import asyncio
 
 from penstock.api.control.v1 import control_pb2
 from penstock_edge.plane import new_edge_id
+from penstock_edge.waiting import WaitingLines
+from penstock_testing.client_streams import FakeClientStream
 from penstock_testing.edge_kit import EdgeKit
 from penstock_testing.virtual_time import run_virtual
 
@@ -85,13 +87,15 @@ def test_an_edge_without_streams_is_idle() -> None:
         plane = EdgeKit().plane
         loop = asyncio.get_running_loop()
         assert await plane.wait_idle(1)
-        plane.stream_began()
-        plane.stream_began()
-        plane.stream_over()
+        one, other = FakeClientStream("s-1"), FakeClientStream("s-2")
+        plane.stream_began(one)
+        plane.stream_began(other)
+        plane.stream_over(one)
+        assert plane.active_streams == 1
         assert not await plane.wait_idle(2)
         assert loop.time() >= 2
 
-        loop.call_later(3, plane.stream_over)
+        loop.call_later(3, plane.stream_over, other)
 
         assert await plane.wait_idle(10)
         assert plane.active_streams == 0
@@ -132,5 +136,53 @@ def test_who_goes_away_gets_no_more_streams() -> None:
         plane._go_away("a-r")
 
         assert plane.placement.choose("a", (), plane.now()) is None
+
+    run_virtual(main())
+
+
+def test_beside_many_edges_streams_are_placed_by_samples() -> None:
+    async def main() -> None:
+        plane = EdgeKit().plane
+        for version, edge_count in ((1, 2), (2, 50)):
+            busy = [
+                control_pb2.ReplicaRoute(
+                    replica_id=f"r{number}",
+                    deployment_id="a",
+                    address="a:1",
+                    state=control_pb2.REPLICA_STATE_READY,
+                    active_streams=number,
+                    stream_capacity=1000,
+                )
+                for number in range(100)
+            ]
+            plane.apply(control_pb2.Snapshot(epoch=1, version=version, replicas=busy, edge_count=edge_count))
+
+            chosen = {plane.placement.choose("a", (), plane.now()) for _ in range(100)}
+
+            assert (len(chosen) == 1) == (edge_count == 2)
+
+    run_virtual(main())
+
+
+def test_many_reasons_wake_a_line_once() -> None:
+    async def main() -> None:
+        woken: list[str | None] = []
+
+        class Lines(WaitingLines):
+            def wake(self, deployment_id: str | None = None) -> None:
+                woken.append(deployment_id)
+
+        plane = EdgeKit().plane
+        plane.waiting = Lines()
+
+        for _ in range(1000):
+            plane.wake_soon("a")
+        await asyncio.sleep(0)
+        assert woken == ["a"]
+
+        plane.wake_soon("a")
+        plane.wake_soon("b")
+        await asyncio.sleep(0)
+        assert sorted(filter(None, woken)) == ["a", "a", "b"]
 
     run_virtual(main())

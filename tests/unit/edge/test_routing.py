@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.control.v1 import control_pb2
-from penstock_edge.routing import Deployment, Route, RoutingTable
+from penstock.candidate import ReplicaReport
+from penstock_edge.routing import Deployment, Route, RoutingTable, replica_reports
 from penstock_edge.settings import StreamSettings
 
 
@@ -216,3 +218,26 @@ def test_snapshot_becomes_a_table() -> None:
     assert found("h", "/model/echo/predict", table) == ("e1", "predict", b"")
     talk = table.by_id("t1")
     assert talk is not None and talk.settings.message_bytes_max == 7
+
+
+def test_every_replica_of_a_snapshot_is_reported_with_the_age_of_its_news() -> None:
+    snapshot = control_pb2.Snapshot(
+        replicas=[
+            control_pb2.ReplicaRoute(
+                replica_id="r1",
+                deployment_id="d",
+                address="h:1",
+                state=control_pb2.REPLICA_STATE_READY,
+                cordoned=True,
+                active_streams=3,
+                stream_capacity=4,
+                status_age=Duration(seconds=1, nanos=500_000_000),
+            ),
+            control_pb2.ReplicaRoute(replica_id="r2", state=control_pb2.REPLICA_STATE_DRAINING),
+        ]
+    )
+
+    assert list(replica_reports(snapshot)) == [
+        ReplicaReport("r1", "d", "h:1", True, True, 3, 4, 1.5),
+        ReplicaReport("r2", "", "", False, False, 0, 0, 0.0),
+    ]

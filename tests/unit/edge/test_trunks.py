@@ -92,7 +92,7 @@ async def pool() -> AsyncIterator[tuple[Trunks, Notes]]:
 
 
 async def ready(trunk: Trunk, notes: Notes) -> None:
-    trunk.openings.add(cast(Opening, notes))
+    trunk.openings[cast(Opening, notes)] = None
     await notes.until(lambda: "ready" in notes.events)
 
 
@@ -110,7 +110,7 @@ def test_streams_pass_over_a_real_connection() -> None:
             trunk = trunks.get("r1", address)
             assert not trunk.is_ready and trunk.open(REQUEST) is None
             await ready(trunk, notes)
-            assert trunk.is_ready and trunk.openings == set()
+            assert trunk.is_ready and trunk.openings == {}
 
             stream = await opened(trunk, notes)
             assert trunk.stream_count == 1
@@ -144,9 +144,30 @@ def test_nobody_at_the_address_fails_who_waits_and_the_next_try_dials_again() ->
         async with pool() as (trunks, notes):
             address = f"127.0.0.1:{free_port()}"
             trunk = trunks.get("r1", address)
-            trunk.openings.add(cast(Opening, notes))
+            trunk.openings[cast(Opening, notes)] = None
             await notes.until(lambda: notes.events == ["failed"])
             assert trunks.get("r1", address) is not trunk
+
+    asyncio.run(main())
+
+
+def test_those_who_wait_for_a_trunk_are_told_in_the_order_of_their_coming() -> None:
+    async def main() -> None:
+        async with runner() as (_, address), pool() as (trunks, notes):
+            told: list[Notes] = []
+
+            class Waiting(Notes):
+                def trunk_ready(self) -> None:
+                    told.append(self)
+                    notes.news.set()
+
+            waiting = [Waiting() for _ in range(50)]
+            trunk = trunks.get("r1", address)
+            for one in waiting:
+                trunk.openings[cast(Opening, one)] = None
+            await notes.until(lambda: bool(told))
+
+            assert told == waiting
 
     asyncio.run(main())
 
@@ -159,7 +180,7 @@ def test_a_process_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
         server = await asyncio.start_server(lambda _, writer: connections.append(writer), "127.0.0.1", 0)
         async with server, pool() as (trunks, notes):
             host, port = server.sockets[0].getsockname()
-            trunks.get("r1", f"{host}:{port}").openings.add(cast(Opening, notes))
+            trunks.get("r1", f"{host}:{port}").openings[cast(Opening, notes)] = None
             await notes.until(lambda: notes.events == ["failed"])
         for writer in connections:
             writer.close()

@@ -33,6 +33,7 @@ def test_unchanged_status_is_due_after_the_heartbeat() -> None:
         {"message": "x"},
         {"streams_total": 1},
         {"rejected_total": 1},
+        {"oldest_stream_at_s": 1.0},
     ],
 )
 def test_change_is_due_at_once_but_not_sooner_than_the_coalescing_time(change: dict[str, object]) -> None:

@@ -52,8 +52,8 @@ class Commands:
         self.seen: list[tuple[object, ...]] = []
         self.news = threading.Event()
 
-    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None) -> None:
-        self._note("drain", drain_id, if_idle, grace_s)
+    def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None, spread_s: float) -> None:
+        self._note("drain", drain_id, if_idle, grace_s, spread_s)
 
     def undrain(self) -> None:
         self._note("undrain")
@@ -146,7 +146,9 @@ def test_commands_arrive() -> None:
         controller.say(control_pb2.AttachResponse(drain=control_pb2.Drain(drain_id="a", if_idle=True)))
         controller.say(
             control_pb2.AttachResponse(
-                drain=control_pb2.Drain(drain_id="b", grace=Duration(seconds=1, nanos=500_000_000))
+                drain=control_pb2.Drain(
+                    drain_id="b", grace=Duration(seconds=1, nanos=500_000_000), spread=Duration(nanos=250_000_000)
+                )
             )
         )
         controller.say(control_pb2.AttachResponse(undrain=control_pb2.Undrain()))
@@ -154,8 +156,8 @@ def test_commands_arrive() -> None:
 
         wait_until(commands, lambda: len(commands.seen) == 4)
         assert commands.seen == [
-            ("drain", "a", True, None),
-            ("drain", "b", False, 1.5),
+            ("drain", "a", True, None, 0.0),
+            ("drain", "b", False, 1.5, 0.25),
             ("undrain",),
             ("set_capacity", 9),
         ]

@@ -33,6 +33,7 @@ def test_register_carries_identity_and_whole_state() -> None:
         rejected_total=2,
         event_loop_lag_s=0.25,
         resident_bytes=1000,
+        oldest_stream_at_s=1_700_000_000.25,
     )
 
     register = control_messages.register_request(IDENTITY, status, 7).register
@@ -52,6 +53,11 @@ def test_register_carries_identity_and_whole_state() -> None:
     assert sent.message == "fine"
     assert sent.resident_bytes == 1000
     assert sent.event_loop_lag.ToMilliseconds() == 250
+    assert sent.oldest_stream_at.ToMilliseconds() == 1_700_000_000_250
+
+
+def test_oldest_stream_is_absent_when_none_is_open() -> None:
+    assert not control_messages.status_request(Status(State.READY), 1).status.HasField("oldest_stream_at")
 
 
 def test_lag_is_absent_while_the_model_loads() -> None:

@@ -27,6 +27,7 @@ class FakeServer:
     capacity = 4
     streams_total = 0
     rejected_total = 0
+    oldest_stream_at_s = None
 
     def __init__(self, settings: PenstockSettings, on_change: Callable[[], None]) -> None:
         self.settings = settings
@@ -53,6 +54,10 @@ class FakeServer:
         return True
 
     def end_drain(self) -> None: ...
+
+    def plan_ends(self, grace_s: float, spread_s: float) -> None: ...
+
+    def drop_plan(self) -> None: ...
 
     async def announce_ready(self, is_ready: bool) -> None: ...
 

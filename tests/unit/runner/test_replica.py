@@ -26,6 +26,8 @@ class FakeServer:
         self.capacity = 4
         self.streams_total = 9
         self.rejected_total = 1
+        self.oldest_stream_at_s: float | None = 1_700_000_000.5
+        self.plan: tuple[float, float] | None = None
         self.draining = False
         self.announced: list[bool] = []
 
@@ -45,6 +47,12 @@ class FakeServer:
 
     def end_drain(self) -> None:
         self.draining = False
+
+    def plan_ends(self, grace_s: float, spread_s: float) -> None:
+        self.plan = (grace_s, spread_s)
+
+    def drop_plan(self) -> None:
+        self.plan = None
 
     async def announce_ready(self, is_ready: bool) -> None:
         self.announced.append(is_ready)
@@ -114,6 +122,7 @@ def test_counts_are_those_of_the_server() -> None:
 
     assert (status.active_streams, status.stream_capacity) == (3, 4)
     assert (status.streams_total, status.rejected_total) == (9, 1)
+    assert status.oldest_stream_at_s == 1_700_000_000.5
 
 
 def test_lag_is_measured_only_once_the_model_serves() -> None:
@@ -157,6 +166,33 @@ def test_undrain_admits_again() -> None:
 
     assert scene.replica.read().state is State.READY
     assert not scene.grace_over.is_set()
+
+
+def test_ends_are_planned_by_the_last_drain_that_was_accepted() -> None:
+    async def act(scene: Scene) -> None:
+        scene.replica.set_model(MODEL)
+        for drain_id, if_idle, grace_s in (("d1", False, 1000.0), ("d2", False, 500.0), ("d3", True, 1.0)):
+            scene.replica.drain(drain_id, if_idle=if_idle, grace_s=grace_s, spread_s=100.0)
+
+    async def act_and_lift_the_limit(scene: Scene) -> None:
+        await act(scene)
+        scene.replica.drain("d4", if_idle=False, grace_s=None)
+
+    async def act_and_undrain(scene: Scene) -> None:
+        await act(scene)
+        scene.replica.undrain()
+
+    async def seen(scene: Scene, act: Callable[[Scene], Awaitable[None]]) -> None:
+        await act(scene)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        plans.append(scene.server.plan)
+
+    plans: list[tuple[float, float] | None] = []
+    for each in (act, act_and_lift_the_limit, act_and_undrain):
+        play(lambda scene, each=each: seen(scene, each), active_streams=2)  # type: ignore[misc]  # bound default
+
+    assert plans == [(500.0, 100.0), None, None]
 
 
 def test_end_of_the_grace_is_told() -> None:

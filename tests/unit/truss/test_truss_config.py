@@ -27,7 +27,7 @@ def test_defaults_are_those_of_truss(tmp_path: Path) -> None:
         "Model",
     )
     assert (config.data_dir, config.bundled_packages_dir, config.external_package_dirs) == ("data", "packages", ())
-    assert (config.environment_variables, config.secrets, config.raw) == ({}, {}, {})
+    assert (config.environment_variables, config.secrets, config.raw, config.gpus) == ({}, {}, {}, 0)
     assert config.transport == Transport("http", None, None)
     assert (config.predict_concurrency, config.startup_timeout_s, config.has_docker_server) == (1, 1800.0, False)
     assert config.warnings == ()

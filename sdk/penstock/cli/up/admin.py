@@ -55,8 +55,11 @@ class Admin:
             raise AdminError(f"the controller refused GetStatus: {exc.details()}") from None
         return _observation(response)
 
-    async def apply(self, directories: Sequence[Path], replicas: int) -> tuple[Wanted, ...]:
-        """Makes these deployments, with so many replicas each, and no others, what the controller runs.
+    async def apply(self, directories: Sequence[Path], replicas: int | None) -> tuple[Wanted, ...]:
+        """Makes these deployments, and no others, what the controller runs.
+
+        Args:
+            replicas: of each deployment; None has them scaled by load, as their config.yaml says, from one on.
 
         Raises:
             AdminError: the controller refused, or did not answer in time.
@@ -69,7 +72,9 @@ class Admin:
             response = await self._stub.ApplyDeployments(request, timeout=APPLY_TIMEOUT_S, wait_for_ready=True)
         except grpc.aio.AioRpcError as exc:
             raise AdminError(f"the controller refused the deployments: {exc.details()}") from None
-        return tuple(Wanted(item.name, item.deployment_id, replicas) for item in response.deployments)
+        return tuple(
+            Wanted(item.name, item.deployment_id, 1 if replicas is None else replicas) for item in response.deployments
+        )
 
     async def stop_replicas(self, grace_s: float) -> int:
         """Ends every replica; returns how many streams were cut.

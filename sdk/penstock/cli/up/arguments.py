@@ -61,7 +61,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="address for gRPC, or 'off' (default: the host of --listen with the next port, or a free one when that "
         "is taken)",
     )
-    parser.add_argument("--replicas", metavar="N", default="1", help="replicas of each model (default: %(default)s)")
+    parser.add_argument(
+        "--replicas",
+        metavar="N",
+        help="exactly so many replicas of each model (default: by load, as penstock.autoscaling in config.yaml says)",
+    )
     parser.add_argument(
         "--state-dir", metavar="DIR", default=None, help="folder of the controller's state and the logs"
     )

@@ -41,7 +41,8 @@ class UpOptions:
     """None: no gRPC."""
     grpc_listen_is_default: bool
     """Another port may be taken when this one is in use."""
-    replicas: int
+    replicas: int | None
+    """Of each model; None has them scaled by load."""
     state_dir: Path
     ready_file: Path | None
     drain_timeout_s: float
@@ -52,7 +53,7 @@ def resolve_options(
     paths: Sequence[str],
     listen: str,
     grpc_listen: str | None,
-    replicas: str,
+    replicas: str | None,
     state_dir: str | None,
     ready_file: str | None,
     drain_timeout: str,
@@ -75,7 +76,7 @@ def resolve_options(
         grpc = _address("--grpc-listen", grpc_listen, insecure=insecure)
     if grpc is not None and grpc == http and http.port != 0:
         raise UsageError(f"--listen and --grpc-listen are both {http}; they need two ports")
-    count = _replicas(replicas)
+    count = None if replicas is None else _replicas(replicas)
     drain_timeout_s = _drain_timeout(drain_timeout)
     file = _ready_file(cwd / ready_file) if ready_file else None
     models = _models([cwd / path for path in paths] or [cwd])

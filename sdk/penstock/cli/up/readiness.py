@@ -18,6 +18,7 @@ class Wanted:
     name: str
     deployment_id: str
     replicas: int
+    """Replicas that are waited for."""
 
 
 @dataclass(frozen=True, slots=True)

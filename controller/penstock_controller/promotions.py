@@ -1,0 +1,124 @@
+"""Points environments at deployments: at once, or as soon as a replica is ready. Open streams stay where they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import structlog
+
+from penstock_controller.records import Promotion, ReplicaState
+from penstock_controller.world import World
+
+SPREAD_MAX_S = 60.0
+"""Longest time over which the ends of left-over streams are spread; half of the deadline when that is less."""
+
+log = structlog.get_logger("controller")
+
+
+class Promotions:
+    """Changes the environments of one controller life."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def request(self, promotion: Promotion, *, at_once: bool) -> bool:
+        """Promotes, or waits for a ready replica. Takes the place of an earlier request for the same environment.
+
+        Returns whether it waits.
+        """
+        world = self._world
+        self._return_replicas(promotion.deployment_id)
+        if at_once or self._is_ready(promotion.deployment_id):
+            self._complete(promotion)
+            return False
+        world.store.put_promotion(promotion)
+        world.load_deployments()
+        world.event(
+            "promotion_requested", f"{promotion.environment} waits for a ready replica", promotion.deployment_id
+        )
+        return True
+
+    def step(self) -> None:
+        """Completes what has waited for a replica that is ready now."""
+        for promotion in list(self._world.promotions):
+            if self._is_ready(promotion.deployment_id):
+                self._complete(promotion)
+
+    def drain_left_over(self) -> None:
+        """Sees to it that the streams of superseded deployments end at their deadline.
+
+        The drain goes out at once: it is the warning, and from then on the runner keeps the deadline by itself.
+        """
+        world = self._world
+        for deployment in list(world.deployments.values()):
+            if deployment.streams_end_wall is None or not deployment.superseded:
+                continue
+            left_s = max(0.0, deployment.streams_end_wall - world.wall())
+            deadline = world.clock() + left_s
+            for replica in world.registry.replicas():
+                if replica.deployment_id != deployment.deployment_id or replica.registration is None:
+                    continue
+                if replica.drain_deadline is None:
+                    world.leave(replica.replica_id)
+                    world.stopper.request(replica.replica_id, deadline, min(SPREAD_MAX_S, left_s / 2))
+                    world.event(
+                        "streams_end_soon",
+                        f"{replica.active_streams} open streams have {left_s:.0f} s left",
+                        replica.deployment_id,
+                        replica.replica_id,
+                    )
+            if left_s == 0:
+                # Whoever asks for the deployment by its id from now on is not meant.
+                world.put_deployment(replace(deployment, streams_end_wall=None))
+
+    def _complete(self, promotion: Promotion) -> None:
+        world, store = self._world, self._world.store
+        end_wall = None if promotion.deadline_s is None else world.wall() + promotion.deadline_s
+        with store.transaction():
+            before = store.point_environment(
+                promotion.name, promotion.environment, promotion.deployment_id, streams_end_wall=end_wall
+            )
+            store.delete_promotion(promotion.name, promotion.environment)
+        world.load_deployments()
+        text = f"{promotion.environment} points to it" + (f", no longer to {before}" if before else "")
+        world.event("deployment_promoted", text, promotion.deployment_id)
+        log.info(
+            "deployment_promoted",
+            deployment=promotion.deployment_id,
+            environment=promotion.environment,
+            before=before,
+        )
+        world.changed()
+
+    def _is_ready(self, deployment_id: str) -> bool:
+        return any(
+            place.replica_id is not None
+            and (replica := self._world.registry.replica(place.replica_id)) is not None
+            and replica.state is ReplicaState.READY
+            and not replica.suspect
+            for place in self._world.fleet.places(deployment_id)
+        )
+
+    def _return_replicas(self, deployment_id: str) -> None:
+        """A deployment that was on its way out comes back: its replicas that still live need not be started anew."""
+        world = self._world
+        deployment = world.deployments[deployment_id]
+        if not deployment.superseded:
+            return
+        for replica_id, leaver_of in world.fleet.leavers().items():
+            if leaver_of == deployment_id and world.stopper.take_back(replica_id):
+                return_replica(world, replica_id)
+
+
+def return_replica(world: World, replica_id: str) -> None:
+    """Gives a replica whose drain was taken back a place again."""
+    place = world.fleet.rejoin(replica_id, world.clock())
+    if place is None:
+        return
+    scaling = world.scaling(place.deployment_id)
+    places = len(world.fleet.places(place.deployment_id))
+    if places > scaling.state.target:
+        scaling.state = replace(scaling.state, target=places)
+        world.store.put_target(place.deployment_id, places)
+    world.save_places(place.deployment_id)
+    world.registry.touch(place.deployment_id)

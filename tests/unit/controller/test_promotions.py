@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from penstock_controller.records import Deployment, ReplicaState
+from penstock_controller.scaling.config import ScalingSettings
+from penstock_controller.sessions import RunnerSession
+from penstock_testing.controller_parts import ControllerParts, controller_parts, deployment, report
+
+
+def version(number: int, environment: str = "production") -> Deployment:
+    settings = ScalingSettings(max_replica=3, max_concurrency=8, scale_down_delay_s=600.0)
+    return deployment(f"echo-{number}", None, scaling=settings, environments=(environment,))
+
+
+async def two_versions(parts: ControllerParts) -> dict[str, RunnerSession]:
+    """Version 1 in production with a ready replica that has 2 streams; version 2 in staging, loading."""
+    await parts.operations.apply([version(1)], prune=False)
+    await parts.until(lambda: len(parts.actuator.running) == 1)
+    (first,) = parts.actuator.running
+    session = parts.attach(first)
+    parts.reconciler.report(first, session, report(2, active=2))
+    await parts.operations.apply([version(2, "staging")], prune=False)
+    await parts.until(lambda: len(parts.actuator.running) == 2)
+    return {first: session}
+
+
+def environments(parts: ControllerParts) -> dict[str, tuple[str, ...]]:
+    return {d.deployment_id: d.environments for d in parts.world.deployments.values()}
+
+
+async def promote(parts: ControllerParts, name: str, *, deadline_s: float | None = None, at_once: bool = False) -> bool:
+    outcome = await parts.operations.promote(name, "production", deadline_s=deadline_s, at_once=at_once, dry_run=False)
+    return outcome.pending
+
+
+def test_environment_moves_when_a_replica_is_ready_and_not_before(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            (first,) = await two_versions(parts)
+            assert await promote(parts, "echo-2")
+            await parts.settle()
+            assert environments(parts) == {"echo-1": ("production",), "echo-2": ("staging",)}
+
+            (second,) = parts.actuator.running.keys() - {first}
+            parts.attach(second)
+            await parts.until(lambda: environments(parts)["echo-2"] == ("production", "staging"))
+            assert parts.world.promotions == []
+            assert parts.world.deployments["echo-1"].superseded
+
+    asyncio.run(scenario())
+
+
+def test_promotion_that_waits_is_completed_by_the_next_controller(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            (first,) = await two_versions(parts)
+            (second,) = parts.actuator.running.keys() - {first}
+            await promote(parts, "echo-2")
+            actuator, clock = parts.actuator, parts.clock
+        async with controller_parts(tmp_path, actuator=actuator, clock=clock) as parts:
+            parts.attach(second)
+            await parts.until(lambda: "production" in environments(parts)["echo-2"])
+
+    asyncio.run(scenario())
+
+
+def test_promotion_starts_a_replica_of_a_deployment_at_zero(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            (first,) = await two_versions(parts)
+            (second,) = parts.actuator.running.keys() - {first}
+            session = parts.attach(second)
+            await promote(parts, "echo-2")
+            # The old one is superseded: idle, it goes at once.
+            parts.reconciler.report(first, await _session(parts, first), report(3, active=0))
+            await parts.until(lambda: parts.world.removals.has("echo-1"))
+            removal = parts.world.removals._by_replica[first]
+            parts.reconciler.drain_answered(first, removal.drain_id, True, 0)
+            parts.reconciler.report(first, await _session(parts, first), report(4, ReplicaState.DRAINING))
+            await parts.until(lambda: list(parts.actuator.running) == [second])
+
+            assert await promote(parts, "echo-1")
+            await parts.until(lambda: len(parts.actuator.running) == 2)
+            assert session is not None
+
+    asyncio.run(scenario())
+
+
+def test_old_streams_stay_and_their_replica_takes_no_part_in_the_environment(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            (first,) = await two_versions(parts)
+            await promote(parts, "echo-2", at_once=True)
+            for _ in range(10):
+                parts.clock.now += 1
+                await parts.settle()
+
+            assert environments(parts) == {"echo-1": (), "echo-2": ("production", "staging")}
+            replica = parts.registry.replica(first)
+            assert replica is not None
+            assert (replica.state, replica.active_streams) == (ReplicaState.READY, 2)
+            assert parts.actuator.stopped == []
+
+    asyncio.run(scenario())
+
+
+def test_deadline_drains_the_old_replicas_at_once_with_a_grace_and_a_spread(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            ((first, session),) = (await two_versions(parts)).items()
+            await promote(parts, "echo-2", deadline_s=40.0, at_once=True)
+            await parts.settle()
+
+            sent = await session.next()
+            assert sent is not None
+            assert (sent.drain.if_idle, sent.drain.grace.seconds, sent.drain.spread.seconds) == (False, 40, 20)
+            replica = parts.registry.replica(first)
+            assert replica is not None
+            assert replica.drain_deadline == parts.clock.now + 40
+            kinds = [event.kind for event in parts.store.journal.after(0)]
+            assert kinds.count("streams_end_soon") == 1
+            assert parts.actuator.stopped == []
+
+    asyncio.run(scenario())
+
+
+def test_rollback_takes_the_replicas_back_that_still_live(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            ((first, session),) = (await two_versions(parts)).items()
+            await promote(parts, "echo-2", deadline_s=40.0, at_once=True)
+            await parts.settle()
+            parts.reconciler.report(first, session, report(3, ReplicaState.DRAINING, active=2))
+            await parts.settle()
+
+            await promote(parts, "echo-1", at_once=True)
+            parts.reconciler.report(first, session, report(4, active=2))
+            await parts.settle()
+
+            kinds = [
+                response.WhichOneof("kind") for response in [await session.next(), await session.next()] if response
+            ]
+            assert kinds == ["drain", "undrain"]
+            old = parts.world.deployments["echo-1"]
+            assert (old.environments, old.superseded, old.streams_end_wall) == (("production",), False, None)
+            replica = parts.registry.replica(first)
+            assert replica is not None
+            assert replica.state is ReplicaState.READY
+            assert len(parts.actuator.started) == 2
+
+    asyncio.run(scenario())
+
+
+def test_apply_takes_the_place_of_a_promotion_that_waits(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await two_versions(parts)
+            await promote(parts, "echo-2")
+            await parts.operations.apply([version(1)], prune=False)
+            assert parts.world.promotions == []
+
+    asyncio.run(scenario())
+
+
+async def _session(parts: ControllerParts, replica_id: str) -> RunnerSession:
+    session = parts.world.sessions._sessions[replica_id]
+    return session
