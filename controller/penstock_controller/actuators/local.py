@@ -117,9 +117,9 @@ class LocalActuator:
                 self._adopt(record.replica_id, record.deployment_id, record.process, gpus)
         for replica_id, found in carriers.items():
             if replica_id not in self._watched:
-                self._take_over(replica_id, found)
+                self._take_over(replica_id, found, records.get(replica_id))
         self._ended_before = {*records, *carriers} - self._watched.keys()
-        delete_other_records(self._run_dir, self._watched.keys())
+        delete_other_records(self._run_dir, self._watched.keys() | self._ending.keys())
         self._tasks.start(self._keep_logs_small(), name="keep-logs-small")
 
     async def ensure(self, spec: ReplicaSpec) -> ReplicaProcess:
@@ -225,8 +225,8 @@ class LocalActuator:
         self._gpus.restore(replica_id, gpus)
         self._watch(_Watched(process, name, None))
 
-    def _take_over(self, replica_id: str, carriers: Sequence[leftovers.Carrier]) -> None:
-        """Adopts a runner that has no record, or ends what a dead one has left."""
+    def _take_over(self, replica_id: str, carriers: Sequence[leftovers.Carrier], record: RunRecord | None) -> None:
+        """Adopts a runner that has no good record, or ends what a dead one has left."""
         runners = sorted((c for c in carriers if c.is_runner), key=lambda carrier: carrier.process.start_ticks)
         if runners:
             # What the model has forked looks the same, but is younger.
@@ -235,8 +235,8 @@ class LocalActuator:
             write_spawn_record(self._run_dir, RunRecord(replica_id, runner.deployment_id, name, gpus=runner.gpus))
             self._adopt(replica_id, runner.deployment_id, name, runner.gpus)
         else:
-            self._gpus.restore(replica_id, carriers[0].gpus)
-            self._sweep(replica_id, 0)
+            self._gpus.restore(replica_id, record.gpus if record else carriers[0].gpus)
+            self._sweep(replica_id, record.process.pid if record else 0)
 
     def _watch(self, watched: _Watched) -> None:
         self._watched[watched.process.replica_id] = watched
@@ -281,7 +281,6 @@ class LocalActuator:
             _kill_group(watched.name.pid)
         self._unwatch(watched)
         del self._watched[replica_id]
-        delete_records(self._run_dir, replica_id)
         watched.gone.set()
         self._sweep(replica_id, watched.name.pid)
         output = replica_logs.tail(replica_logs.log_file(self._log_dir, replica_id))
@@ -312,6 +311,8 @@ class LocalActuator:
             for replica_id in ending:
                 left = [carrier.process for carrier in found.get(replica_id, ())]
                 if not left:
+                    # Not sooner: should this controller be killed now, the next one sweeps by the record.
+                    delete_records(self._run_dir, replica_id)
                     del self._ending[replica_id]
                     self._gpus.release(replica_id)
                     continue

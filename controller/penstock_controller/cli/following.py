@@ -67,7 +67,7 @@ def follow(
             if ends_at is not None and time.monotonic() >= ends_at:
                 return
             error = _told(exc, arguments, env)
-            if not answered:
+            if not answered or not _passes(exc):
                 raise error from exc
             problem = str(error)
         if not lost:

@@ -120,6 +120,8 @@ class _Run:
         states, now = self._states, self.timeline.now
         states[before] -= 1
         states[after] += 1
+        if states[before] < 0:
+            raise InvariantError(f"one stream less than none is {before.name.lower()}")
         if before is StreamState.WAITING or after is StreamState.WAITING:
             self._recorder.waits((after is StreamState.WAITING) - (before is StreamState.WAITING), now)
         if before is StreamState.OPEN or after is StreamState.OPEN:

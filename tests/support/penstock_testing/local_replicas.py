@@ -97,10 +97,18 @@ def nothing_left(state_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        run_dir = state_dir.resolve() / "run"
-        for carriers in find_carriers(run_dir, state_dir / "logs", {}).values():
+        run_dir, log_dir = state_dir.resolve() / "run", state_dir / "logs"
+        known = [carrier for carriers in find_carriers(run_dir, log_dir, {}).values() for carrier in carriers]
+        sessions = {carrier.process.pid: carrier.replica_id for carrier in known}
+        for carriers in find_carriers(run_dir, log_dir, sessions).values():
             kill(carrier.process for carrier in carriers)
 
 
 def kill_replica(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
+
+
+def kill_and_reap(pid: int) -> None:
+    """Kills a child of this process and takes its status, as init does for a runner whose controller is gone."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

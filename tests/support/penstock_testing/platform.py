@@ -77,6 +77,14 @@ class Platform:
             self._remember(pid)
         return status
 
+    def command(self, *arguments: str) -> str:
+        """What `controller ARGUMENTS…` prints. Raises PlatformError when it fails."""
+        command = [sys.executable, "-P", "-m", "penstock_controller", *arguments, "--address", self.controller]
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        if asked.returncode:
+            raise PlatformError(f"controller {arguments[0]} ended with {asked.returncode}: {asked.stderr}{asked.stdout}")
+        return asked.stdout
+
     def pids(self, kind: str) -> list[int]:
         """Living processes of one kind: "up", "controller", "edge" or "runner".
 
@@ -144,9 +152,11 @@ class Platform:
 
 @contextmanager
 def running_platform(
-    paths: Sequence[Path | str], *, replicas: int = 1, extra: Sequence[str] = ()
+    paths: Sequence[Path | str], *, replicas: int | None = 1, extra: Sequence[str] = ()
 ) -> Iterator[Platform]:
     """Runs `penstock up PATHS…` until the block ends; `extra` are further options of it.
+
+    Without `replicas` the models are scaled by load.
 
     Paths are relative to the repository, or absolute.
 
@@ -165,10 +175,10 @@ def running_platform(
         platform.stop()
 
 
-def _start(folder: Path, paths: list[str], replicas: int, extra: Sequence[str]) -> Platform:
+def _start(folder: Path, paths: list[str], replicas: int | None, extra: Sequence[str]) -> Platform:
     ready_file, state_dir, log = folder / "ready.json", folder / "state", folder / "up.log"
     command = [sys.executable, "-P", "-m", "penstock.cli", "up", *paths, "--listen", "127.0.0.1:0"]
-    command += ["--grpc-listen", "127.0.0.1:0", "--replicas", str(replicas)]
+    command += ["--grpc-listen", "127.0.0.1:0", *([] if replicas is None else ["--replicas", str(replicas)])]
     command += ["--state-dir", str(state_dir), "--ready-file", str(ready_file), *extra]
     # A developer's own settings, such as a default controller, are no part of a test.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}

@@ -21,6 +21,9 @@ def constant(seconds: float) -> Distribution:
     return Distribution("const", (seconds,))
 
 
+COLD_START = constant(10.0)
+
+
 def streams(rows: Iterable[tuple[float, float]], horizon_s: float, changes: Sequence[RateChange] = ()) -> Streams:
     """Streams of (arrival, duration)."""
     ordered = sorted(rows)
@@ -69,10 +72,10 @@ def run_small(
     horizon_s: float = 600.0,
     scaling: ScalingSettings | None = None,
     autoscaler: Autoscaler | None = None,
-    cold_start_s: float = 10.0,
+    cold_start: Distribution = COLD_START,
     **settings: Any,
 ) -> RunRecord:
     """Runs a simulation; ours scales when no autoscaler is given."""
     scaling = scaling or ScalingSettings(max_replica=5, max_concurrency=4, scale_down_delay_s=30.0)
-    whole = SimulationSettings(scaling=scaling, cold_start=constant(cold_start_s), **settings)
+    whole = SimulationSettings(scaling=scaling, cold_start=cold_start, **settings)
     return simulate(whole, streams(rows, horizon_s), autoscaler or OurAutoscaler(scaling))

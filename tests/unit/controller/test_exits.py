@@ -5,7 +5,8 @@ import pytest
 from penstock_controller.actuators.base import NoFreeGpuError, ReplicaExit, StartError
 from penstock_controller.exits import describe, judge_exit, judge_start
 from penstock_controller.records import ReplicaState
-from penstock_controller.registry import Registry, Replica
+from penstock_controller.registry import Registry
+from penstock_controller.replica import Replica
 from penstock_controller.restarts import ExitKind
 from penstock_testing.controller_parts import registration, report
 

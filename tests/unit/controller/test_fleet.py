@@ -47,6 +47,30 @@ def test_exit_of_a_seated_replica_makes_its_place_due_after_the_delay() -> None:
     assert fleet.due("d", 5.1) == [place]
 
 
+def test_leaver_whose_drain_was_taken_back_gets_the_vacant_place_again() -> None:
+    fleet = filled(2)
+    fleet.leave("r0")
+
+    place = fleet.rejoin("r0", 5.0)
+
+    assert place is not None
+    assert seated(fleet) == {0: "r0", 1: "r1"}
+    assert fleet.leavers() == {}
+    assert fleet.place_of("r0") is place
+
+
+def test_leaver_whose_place_was_given_away_gets_a_further_one() -> None:
+    fleet = filled(1)
+    fleet.leave("r0")
+    (place,) = fleet.due("d", 1.0)
+    fleet.occupy(place, "r9", 1.0)
+
+    fleet.rejoin("r0", 5.0)
+
+    assert seated(fleet) == {0: "r9", 1: "r0"}
+    assert fleet.rejoin("nobody", 5.0) is None
+
+
 def test_exit_of_a_leaver_starts_nothing() -> None:
     fleet = filled(1)
     fleet.resize("d", 0, ["r0"])

@@ -90,7 +90,7 @@ def test_what_an_earlier_life_gave_is_in_use() -> None:
     gpus.restore("without", "")
 
     assert gpus.take("b", 1) == "1"
-    with pytest.raises(NoFreeGpuError, match="2 of 2 are in use by a, b$"):
+    with pytest.raises(NoFreeGpuError, match=r"2 of 2 are in use by a, b$"):
         gpus.take("c", 1)
 
 

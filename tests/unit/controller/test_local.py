@@ -60,7 +60,7 @@ def test_kill_is_noticed_at_once_and_the_record_goes(tmp_path: Path) -> None:
 
             assert loop.time() - before < 1.0
             assert run.exits[0].status == -signal.SIGKILL
-            assert list((tmp_path / "run").iterdir()) == []
+            await until(lambda: list((tmp_path / "run").iterdir()) == [])
 
     asyncio.run(scenario())
 

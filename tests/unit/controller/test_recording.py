@@ -77,7 +77,7 @@ def test_every_line_is_in_the_file_at_once_and_a_signal_ends_it_in_order(
         [sys.executable, "-P", "-m", "penstock_controller", "events", "--record", "-"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(os.environ),
+        env={key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"},
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

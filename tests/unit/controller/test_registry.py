@@ -217,6 +217,19 @@ def test_watched_makes_an_unseen_replica_safe_from_loss(registry: Registry) -> N
     assert registry.expire(1e9) == []
 
 
+def test_deployments_whose_replicas_change_are_told_once(registry: Registry) -> None:
+    start_and_attach(registry)
+    assert registry.take_changed() == {"echo-1"}
+    assert registry.take_changed() == set()
+
+    registry.report("r1", 1, report(2, ReplicaState.READY), 1.0)
+    assert registry.take_changed() == set()
+    registry.report("r1", 1, report(3, ReplicaState.READY, active=1), 1.0)
+    assert registry.take_changed() == {"echo-1"}
+    registry.expire(1.0 + LEASE_S)
+    assert registry.take_changed() == {"echo-1"}
+
+
 def test_retired_deployment_cannot_be_reached_but_its_replicas_stay(registry: Registry) -> None:
     start_and_attach(registry)
 

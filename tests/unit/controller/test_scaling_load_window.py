@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,3 +66,11 @@ def test_merging_keeps_the_average_exactly_inside_the_window() -> None:
 
     assert len(samples) == SAMPLES_MAX
     assert average(samples, WINDOW_S, 30.0) == pytest.approx(average(exact, WINDOW_S, 30.0))
+
+
+def test_what_is_merged_is_spread_over_the_window() -> None:
+    """Else a part of the window would become one long sample, which leaves it all at once."""
+    samples = after(*((index * 0.05, float(index % 7)) for index in range(1200)))
+
+    pauses = [after_at - at for (at, _), (after_at, _) in pairwise(samples)]
+    assert max(pauses) <= 3 * WINDOW_S / SAMPLES_MAX

@@ -27,11 +27,18 @@ def gone(decision: Decision) -> list[str]:
 
 @pytest.mark.parametrize(("load", "replicas"), [(25, 4), (7, 1), (8, 2), (14, 2), (21, 3), (70, 10)])
 def test_formula_gives_what_baseten_documents(load: int, replicas: int) -> None:
-    """25 in flight, target 10, 70 percent: ceil(25 / 7) = 4. An error of floats does not round full multiples up."""
+    """25 in flight, target 10, 70 percent: ceil(25 / 7) = 4."""
     decision = look(requests(), seen(*fleet(load, slots=100)))
 
     assert decision.inputs["load_asks_for"] == replicas
     assert decision.target == replicas
+
+
+def test_error_of_floats_is_not_rounded_up() -> None:
+    """21 / 0.7 is 30.000000000000004."""
+    decision = look(requests(target_utilization_percentage=7.0, max_replica=99), seen(*fleet(21, slots=100)))
+
+    assert decision.target == 30
 
 
 def test_waiting_requests_are_load_too() -> None:

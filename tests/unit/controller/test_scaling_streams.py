@@ -381,6 +381,7 @@ def test_emptiest_surplus_replica_becomes_the_last_choice() -> None:
     assert look(config(), observation).cordoned == frozenset()
     assert look(config(cordon_surplus=True), seen(*fleet(5, 4))).cordoned == frozenset()
     assert look(config(cordon_surplus=True, min_replica=4), observation).cordoned == frozenset()
+    assert look(config(cordon_surplus=True), seen(*fleet(3, 2, 1, 3), waiting=20)).cordoned == frozenset()
 
 
 def test_cordoned_replica_stays_the_same_until_it_is_needed() -> None:
@@ -395,3 +396,4 @@ def test_suspect_replica_is_not_chosen_as_surplus() -> None:
     observation = seen(*fleet(3, 2, 3), ready("silent", 0, suspect=True))
 
     assert look(config(cordon_surplus=True), observation).cordoned == {"r1"}
+    assert look(config(cordon_surplus=True, min_replica=3), observation).cordoned == frozenset()

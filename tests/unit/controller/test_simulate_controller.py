@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -21,9 +22,11 @@ from penstock_testing.simulated import Scripted, constant
 class Kit:
     """A controller with an edge that only collects snapshots."""
 
-    def __init__(self, autoscaler: Scripted, *, failure_rate: float = 0.0, max_replica: int = 10) -> None:
-        scaling = ScalingSettings(max_replica=max_replica, max_concurrency=4)
-        settings = SimulationSettings(scaling=scaling, cold_start=constant(10.0), failure_rate=failure_rate)
+    def __init__(self, autoscaler: Scripted, *, failure_rate: float = 0.0, report_delay_s: float = 0.005) -> None:
+        scaling = ScalingSettings(max_replica=10, max_concurrency=4)
+        settings = SimulationSettings(
+            scaling=scaling, cold_start=constant(10.0), failure_rate=failure_rate, report_delay_s=report_delay_s
+        )
         self.autoscaler = autoscaler
         self.timeline = Timeline()
         self.record = RunRecord("scripted", settings, 10_000.0)
@@ -86,7 +89,7 @@ def test_a_change_is_looked_at_no_more_often_than_every_50_ms() -> None:
     kit.run(3.0)
 
     times = [at for at, _ in kit.autoscaler.looks]
-    assert all(after - before >= 0.05 - 1e-9 for before, after in zip(times, times[1:], strict=False))
+    assert all(after - before >= 0.05 - 1e-9 for before, after in pairwise(times))
     assert 4 <= len(times) - 1 <= 6
     assert kit.last.waiting_streams == 19
 
@@ -139,7 +142,20 @@ def test_a_victim_that_has_got_a_stream_stays() -> None:
 
     assert autoscaler.went == []
     assert [one.active_streams for one in kit.last.replicas] == [1]
-    assert any(observation.removing for _, observation in autoscaler.looks)
+    assert "replica-1" in kit.controller.replicas
+
+
+def test_a_removal_is_known_to_be_under_way_until_the_replica_has_answered() -> None:
+    autoscaler = Scripted([(0, 1)])
+    kit = Kit(autoscaler, report_delay_s=0.2)
+    autoscaler.victims = lambda observation, now: (Victim("replica-1", True),) if 20 <= now < 20.1 else ()
+    kit.run(20.0)
+    kit.open("replica-1")
+    for tenth in range(10):
+        kit.timeline.at(20.0 + tenth / 10, kit.controller.demand, 0, tenth)
+    kit.run(30.0)
+
+    assert {round(at, 1) for at, observation in autoscaler.looks if observation.removing} == {20.1, 20.2, 20.3}
 
 
 def test_without_cutting_a_surplus_replica_lives_until_its_last_stream_has_ended() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
 from penstock_controller.simulate.distributions import parse_distribution
-from penstock_controller.simulate.edge import SimulatedEdge, Stream
+from penstock_controller.simulate.edge import SimulatedEdge, Stream, StreamState
 from penstock_controller.simulate.engine import SimulationError, streams_of
 from penstock_controller.simulate.recording import RunRecord
 from penstock_controller.simulate.replica import Refusal, SimulatedReplica
@@ -91,9 +91,23 @@ def test_a_broken_replica_is_noticed_with_the_seed(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(SimulatedReplica, "admit", admit_all)
     script = Scripted([(0, 1)])
-    # The edges believe in the reports; without them they overfill the replica.
+    # Each edge sees a free slot for its own stream.
     with pytest.raises(SimulationError, match=r"seed 77, scripted, after .* holds more streams than it has slots"):
-        run_small([(0.0, 100.0)] * 9, autoscaler=script, seed=77, edges=9)
+        run_small([(0.0, 1000.0)] * 9, autoscaler=script, seed=77, edges=9)
+
+
+def test_a_stream_that_ends_twice_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = SimulatedEdge._end
+
+    def end_twice(self: SimulatedEdge, stream: Stream) -> None:
+        end(self, stream)
+        self._move(stream, StreamState.ENDED)
+        self._events.moved(StreamState.OPEN, StreamState.ENDED)
+
+    monkeypatch.setattr(SimulatedEdge, "_end", end_twice)
+
+    with pytest.raises(SimulationError, match="one stream less than none is open"):
+        run_small([(0.0, 100.0)], autoscaler=Scripted([(0, 1)]))
 
 
 def test_a_lost_stream_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,10 +176,10 @@ def test_no_stream_is_cut_or_lost_whatever_the_load_the_settings_and_the_faults(
         "report_delay_s": delays[1],
         "snapshot_delay_s": delays[2],
     }
-    mean = parse_distribution(cold_start).mean
+    starts = parse_distribution(cold_start)
     # Invariants are checked inside: slots, limits of the target, removed means idle, streams are conserved.
-    record = run_small(rows, horizon_s=500.0, cold_start_s=mean, **more_settings)
-    again = run_small(rows, horizon_s=500.0, cold_start_s=mean, **more_settings)
+    record = run_small(rows, horizon_s=500.0, cold_start=starts, **more_settings)
+    again = run_small(rows, horizon_s=500.0, cold_start=starts, **more_settings)
 
     assert record.cut == 0
     assert record.arrived == len(rows) == accounted(record)

@@ -34,26 +34,25 @@ def found(*ids: str, matching: int = 0, silent: tuple[str, ...] = ()) -> admin_p
     return admin_pb2.ListStreamsResponse(streams=streams, matching=matching or len(ids), silent_edges=silent)
 
 
-TWO = admin_pb2.ListStreamsResponse(
-    streams=[
-        stream("e1.1"),
-        stream("e1.2a", transport="grpc", client="", age=Duration(seconds=5), bytes_in=9, bytes_out=0),
-    ],
-    matching=2,
-)
+@pytest.mark.parametrize("column", ["age", "silent", "in", "out"])
+def test_streams_are_sorted_by_number_not_by_text(
+    fake_admin: FakeAdmin, controller: ControllerCommand, column: str
+) -> None:
+    large = stream("large", age=Duration(seconds=36_000), silent_for=Duration(seconds=20_000))
+    small = stream("small", age=Duration(seconds=9), silent_for=Duration(seconds=7), bytes_in=9, bytes_out=9)
+    fake_admin.answer("ListStreams", admin_pb2.ListStreamsResponse(streams=[large, small], matching=2))
+
+    lines = controller("streams", "--sort-by", column, "--no-headers").out.splitlines()
+
+    assert [line.split()[0] for line in lines] == ["small", "large"]
 
 
-def test_streams_are_sorted_by_size_not_by_text(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:
-    fake_admin.answer("ListStreams", TWO)
-
-    lines = controller("streams", "--sort-by=-out", "--no-headers").out.splitlines()
-
-    assert [line.split()[0] for line in lines] == ["e1.1", "e1.2a"]
+def test_a_column_that_does_not_exist_is_bad_usage(controller: ControllerCommand) -> None:
     assert controller("streams", "--sort-by", "colour").status == 2
 
 
 def test_filters_and_limit_go_to_the_controller(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:
-    fake_admin.answer("ListStreams", TWO)
+    fake_admin.answer("ListStreams", found("e1.1", "e1.2a"))
 
     done = controller("streams", "--deployment", "echo", "--replica", "x7k2q", "--limit", "20")
 
@@ -64,7 +63,8 @@ def test_filters_and_limit_go_to_the_controller(fake_admin: FakeAdmin, controlle
 
 
 def test_json_has_numbers_and_null_for_what_is_not_known(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:
-    fake_admin.answer("ListStreams", TWO)
+    odd = stream("e1.2a", transport="grpc", client="", age=Duration(seconds=5), bytes_in=9, bytes_out=0)
+    fake_admin.answer("ListStreams", admin_pb2.ListStreamsResponse(streams=[stream("e1.1"), odd], matching=2))
 
     document = controller("streams", "-o", "json").json()
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from penstock.api.control.v1 import control_pb2
-from penstock_edge.placement import Placement
-from penstock_edge.routing import RoutingTable
+from penstock.placement import Placement
+from penstock_edge.routing import RoutingTable, replica_reports
 from penstock_edge.static import static_snapshot
 
 
@@ -22,7 +22,7 @@ def test_runners_of_one_name_are_replicas_of_one_deployment() -> None:
 def test_it_can_be_routed_by() -> None:
     snapshot = static_snapshot([("echo", "h:1")])
     placement = Placement(lambda _: 0)
-    placement.update(snapshot.replicas, 0.0, is_partial=False)
+    placement.update(replica_reports(snapshot), 0.0, is_partial=False)
 
     route = RoutingTable.from_snapshot(snapshot).match("localhost", b"/model/echo/websocket")
 

@@ -127,7 +127,7 @@ def add_parsers(commands: Any) -> None:
         nargs="?",
         const="",
         metavar="NAMES",
-        help=f"run other autoscalers on the same streams: {','.join(BASELINES)}; default: all",
+        help=f"run other autoscalers on the same streams: all, or some of {', '.join(BASELINES)} (with commas)",
     )
     shown.add_argument(
         "--flap-seconds",
