@@ -16,6 +16,9 @@ from penstock_edge.routing import RoutingTable, replica_reports
 from penstock_edge.trunks import Trunks
 from penstock_edge.waiting import WaitingLines
 
+WOKEN_PER_TURN = 32
+"""Streams of one line that are tried in one turn of the loop, some milliseconds; data passes in between."""
+
 FEEDBACK_MAX = 1000
 """Replicas whose feedback is kept for the controller; the oldest is dropped."""
 
@@ -138,13 +141,14 @@ class DataPlane:
     def _wake(self) -> None:
         to_wake, self._to_wake = self._to_wake, set()
         for deployment_id in to_wake:
-            self.waiting.wake(deployment_id)
+            if self.waiting.wake(deployment_id, WOKEN_PER_TURN):
+                self.wake_soon(deployment_id)
         self._arm_retry()
 
     def wake_waiting(self) -> None:
         """Lets all waiting streams try."""
-        self.waiting.wake()
-        self._arm_retry()
+        for deployment_id in self.waiting.deployments():
+            self.wake_soon(deployment_id)
 
     def line_grew(self, deployment_id: str) -> None:
         """One more waits. The controller is told at once of the first, and each time that a line has doubled."""

@@ -140,14 +140,17 @@ class WaitingLines:
         """Counts a stream that got no slot."""
         self.refused_total[deployment_id] = self.refused_total.get(deployment_id, 0) + 1
 
-    def wake(self, deployment_id: str | None = None) -> None:
-        """Lets those in front try, until one finds nothing to try. Without an argument, in every line."""
-        for key in [deployment_id] if deployment_id is not None else list(self._lines):
-            opening = self.first(key)
-            while opening is not None and opening.wake():
-                following = self.first(key)
-                # It may be back from its try already; then there is nothing for the others either.
-                opening = following if following is not opening else None
+    def wake(self, deployment_id: str, limit: int) -> bool:
+        """Lets those in front try, until one finds nothing to try, but no more than `limit` of them. Returns whether
+        those behind may find something."""
+        opening = self.first(deployment_id)
+        for _ in range(limit):
+            if opening is None or not opening.wake():
+                return False
+            following = self.first(deployment_id)
+            # It may be back from its try already; then there is nothing for the others either.
+            opening = following if following is not opening else None
+        return opening is not None
 
     def deployments(self) -> list[str]:
         """Those for which anyone waits."""

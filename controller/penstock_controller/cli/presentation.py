@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import sys
 from collections.abc import Collection, Mapping
 from typing import TextIO
@@ -77,6 +78,17 @@ def has_unicode(env: Mapping[str, str], out: TextIO) -> bool:
     locale = env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or ""
     names = (locale, out.encoding or "")
     return all("utf8" in name.lower().replace("-", "") for name in names)
+
+
+def reader_is_gone(out: TextIO) -> bool:
+    """Whether nobody can read `out` any more. Someone who writes rarely would not notice for long."""
+    try:
+        watched = select.poll()
+        watched.register(out.fileno(), 0)
+        return bool(watched.poll(0))
+    except (OSError, ValueError):
+        # It is no file, as in a test.
+        return False
 
 
 def write(text: str, out: TextIO | None = None) -> None:

@@ -11,7 +11,15 @@ from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli import exit_status
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.looking import UnreachableError, get_status
-from penstock_controller.cli.presentation import TABLES, can_redraw, is_terminal, style_of, write, write_document
+from penstock_controller.cli.presentation import (
+    TABLES,
+    can_redraw,
+    is_terminal,
+    reader_is_gone,
+    style_of,
+    write,
+    write_document,
+)
 from penstock_controller.cli.quantities import age
 from penstock_controller.cli.render.documents import Document, document, lasting, status_document
 from penstock_controller.cli.render.offline import DOWN
@@ -30,6 +38,7 @@ def watch(arguments: argparse.Namespace, env: Mapping[str, str], *, rest: Callab
 
     Raises:
         CommandError: What was named does not exist at the first look, or the controller refuses.
+        BrokenPipeError: Nobody reads any more.
     """
     show = _Pictures(arguments, env) if _redraws(arguments, env) else _Changes(arguments, env)
     known = False
@@ -40,6 +49,8 @@ def watch(arguments: argparse.Namespace, env: Mapping[str, str], *, rest: Callab
             known = True
         except UnreachableError as exc:
             show.down(exc)
+        if reader_is_gone(sys.stdout):
+            raise BrokenPipeError
         rest(arguments.interval)
 
 

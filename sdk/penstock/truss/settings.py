@@ -11,6 +11,10 @@ TIME_MAX_S = 7 * 24 * 3600.0
 """Upper end of every time limit: longer than any stream that was asked for, far below what Duration can hold."""
 STREAM_AGE_MIN_S = 3600.0
 """A stream lives at least an hour (truss.md section 1.6); a shorter age limit is refused."""
+SCALING_TIME_MAX_S = 3600.0
+"""Upper end of the delays and windows of scaling, as at Baseten (control_plane.md section 1.1)."""
+METRICS = ("streams", "requests")
+PLACEMENTS = ("spread", "packed")
 RESERVED_ROUTES = ("/healthz", "/readyz", "/metrics", "/v1", "/model", "/chain")
 """Paths of the edge's own; a deployment can claim neither them nor anything below them."""
 
@@ -21,10 +25,28 @@ class PenstockSettings:
 
     max_concurrency: int = 1000
     """Slots of one replica, 1 to 1,000,000. Small for models that fill a GPU; the default bounds memory only."""
-    min_replica: int = 1
+    min_replica: int = 0
     """Replicas that always run, 0 to 10,000."""
     max_replica: int = 1
     """Most replicas, 1 to 10,000, not below min_replica."""
+    metric: str = "streams"
+    """What replicas are counted by: "streams" or "requests"."""
+    scale_down_delay_s: float = 900.0
+    """Time for which a replica must be idle before it goes, 0 to 3600."""
+    scale_down_interval_s: float = 10.0
+    """Shortest time between two replicas that go, 0 to 3600."""
+    autoscaling_window_s: float = 60.0
+    """Time over which requests are averaged, 10 to 3600."""
+    target_utilization_percentage: int = 70
+    """Wanted share of the slots that requests use, 1 to 100."""
+    max_scale_down_rate: int = 50
+    """Most of the surplus that goes at once when requests get fewer, in percent, 1 to 50."""
+    buffer_slots: int = 0
+    """Free slots that are kept ready, 0 to 1,000,000."""
+    placement: str = "spread"
+    """Where a new stream goes: "spread" to the replica with the fewest, or "packed" to the one with the most."""
+    cordon_surplus: bool = False
+    """Whether a replica that the streams do not need becomes the last choice, so that it empties."""
     routes: tuple[str, ...] = ()
     """Extra paths that lead to the deployment, for example "/ws"."""
     message_bytes_max: int = 100 * MIB
@@ -64,10 +86,26 @@ def read_settings(
     max_replica = autoscaling.integer("max_replica", max(1, min_replica), low=1, high=10_000)
     if max_replica < min_replica:
         autoscaling.refuse("max_replica", f"must not be below min_replica ({min_replica}), got {max_replica}")
+    max_concurrency = autoscaling.integer("max_concurrency", default.max_concurrency, low=1, high=1_000_000)
+    buffer_slots = autoscaling.integer("buffer_slots", default.buffer_slots, low=0, high=1_000_000)
+    if buffer_slots > max_replica * max_concurrency:
+        slots = f"max_replica × max_concurrency is {max_replica * max_concurrency}"
+        autoscaling.warn("buffer_slots", f"{buffer_slots} free slots can never be had: {slots}")
     settings = PenstockSettings(
-        max_concurrency=autoscaling.integer("max_concurrency", default.max_concurrency, low=1, high=1_000_000),
+        max_concurrency=max_concurrency,
         min_replica=min_replica,
         max_replica=max(max_replica, min_replica),
+        metric=autoscaling.choice("metric", default.metric, METRICS),
+        scale_down_delay_s=_hour(autoscaling, "scale_down_delay", default.scale_down_delay_s),
+        scale_down_interval_s=_hour(autoscaling, "scale_down_interval", default.scale_down_interval_s),
+        autoscaling_window_s=_hour(autoscaling, "autoscaling_window", default.autoscaling_window_s, low=10.0),
+        target_utilization_percentage=autoscaling.integer(
+            "target_utilization_percentage", default.target_utilization_percentage, low=1, high=100
+        ),
+        max_scale_down_rate=autoscaling.integer("max_scale_down_rate", default.max_scale_down_rate, low=1, high=50),
+        buffer_slots=buffer_slots,
+        placement=autoscaling.choice("placement", default.placement, PLACEMENTS),
+        cordon_surplus=autoscaling.boolean("cordon_surplus", default.cordon_surplus),
         routes=_routes(penstock),
         message_bytes_max=limits.integer("message_bytes_max", default.message_bytes_max, low=1, high=1024 * MIB),
         ping_interval_s=_seconds(keepalive, "ping_interval", transport_ping_interval_s),
@@ -88,6 +126,11 @@ def read_settings(
 
 def _seconds(section: Section, key: str, default: float, *, low: float = 0.0) -> float:
     value = section.seconds(key, default, low=low, high=TIME_MAX_S)
+    return default if value is None else value
+
+
+def _hour(section: Section, key: str, default: float, *, low: float = 0.0) -> float:
+    value = section.seconds(key, default, low=low, high=SCALING_TIME_MAX_S)
     return default if value is None else value
 
 

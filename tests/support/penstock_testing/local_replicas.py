@@ -13,7 +13,7 @@ from pathlib import Path
 from penstock_controller.actuators.base import ReplicaExit, ReplicaSpec
 from penstock_controller.actuators.leftovers import find_carriers, kill
 from penstock_controller.actuators.local import LocalActuator
-from penstock_controller.actuators.process_table import read_start_ticks
+from penstock_controller.actuators.process_table import live_records, read_records, read_start_ticks
 
 WAIT_FOR_SIGNAL = "import signal, sys; print('started', sys.argv, flush=True); signal.pause()"
 IGNORE_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
@@ -100,6 +100,9 @@ def nothing_left(state_dir: Path) -> Iterator[None]:
         run_dir, log_dir = state_dir.resolve() / "run", state_dir / "logs"
         known = [carrier for carriers in find_carriers(run_dir, log_dir, {}).values() for carrier in carriers]
         sessions = {carrier.process.pid: carrier.replica_id for carrier in known}
+        sessions |= {record.process.pid: record.replica_id for record in read_records(run_dir).values()}
+        for record in live_records(run_dir):
+            kill([record.process])
         for carriers in find_carriers(run_dir, log_dir, sessions).values():
             kill(carrier.process for carrier in carriers)
 

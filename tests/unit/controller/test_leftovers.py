@@ -133,6 +133,7 @@ def test_runner_with_a_damaged_record_is_adopted_and_rubbish_goes(tmp_path: Path
     async def scenario() -> None:
         async with actuator(tmp_path) as run:
             before = await run.actuator.ensure(run.spec())
+            await until(lambda: "started" in run.log())
         (tmp_path / "run" / f"{ID}.spawn.json").write_text('{"replica_id": "echo-1-aa')
         for name in (".gone-1-aaaaa.json.k2j5h3l1", "gone-1-aaaaa.json", "gone-1-bbbbb.spawn.json"):
             (tmp_path / "run" / name).write_text('{"repl')

@@ -16,6 +16,7 @@ from penstock_controller.cli.presentation import (
     can_redraw,
     has_unicode,
     is_terminal,
+    reader_is_gone,
     style_of,
     terminal_size,
     write,
@@ -100,6 +101,15 @@ def test_screen_needs_a_terminal_that_can_move_its_cursor(terminal: io.TextIOWra
     assert not can_redraw({"TERM": "dumb"}, terminal)
     assert not can_redraw({}, terminal)
     assert not can_redraw({"TERM": "xterm"}, pipe())
+
+
+def test_reader_that_left_is_noticed_without_writing() -> None:
+    read, written = os.pipe()
+    with open(written, "w", encoding="utf-8") as out:
+        assert not reader_is_gone(out)
+        os.close(read)
+        assert reader_is_gone(out)
+    assert not reader_is_gone(io.StringIO())
 
 
 def test_what_cannot_be_encoded_is_escaped() -> None:

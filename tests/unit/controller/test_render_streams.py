@@ -87,8 +87,8 @@ def test_a_client_cannot_steer_the_terminal() -> None:
 
 
 def test_a_preview_shows_the_first_streams() -> None:
-    few = render_preview([stream(f"s{i}") for i in range(20)])
-    many = render_preview([stream(f"s{i}") for i in range(25)])
+    few = render_preview([stream(f"s{i}") for i in range(20)], PLAIN)
+    many = render_preview([stream(f"s{i}") for i in range(25)], PLAIN)
 
     assert many == f"{few}and 5 more\n"
     assert [line.split()[0] for line in few.splitlines()[1:]] == [f"s{i}" for i in range(20)]

@@ -77,3 +77,10 @@ def test_same_moment_may_be_looked_at_twice(streams: int) -> None:
     once = after((0.0, 0), (2.0, streams))
 
     assert with_streams(once, streams, 2.0) == once
+
+
+def test_rises_that_follow_one_another_are_kept_in_few_steps() -> None:
+    rising = after(*((index / 1000, index) for index in range(3000)))
+
+    assert len(rising) <= SETTLE_S / STEP_S + 2
+    assert admitted(rising, 2999) == pytest.approx(1000 * SETTLE_S, abs=1000 * STEP_S + 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock_controller.scaling.load_window import SAMPLES_MAX, Samples, average, with_load
@@ -43,7 +43,8 @@ def test_last_load_of_a_moment_holds() -> None:
     assert after((0.0, 3.0), (5.0, 4.0), (5.0, 6.0)) == ((0.0, 3.0), (5.0, 6.0))
 
 
-@given(st.lists(st.tuples(st.floats(0.001, 0.3), st.integers(0, 50)), min_size=200, max_size=600))
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.floats(0.001, 0.3), st.integers(0, 50)), min_size=150, max_size=300))
 def test_number_of_samples_is_bounded_and_the_average_stays_close(changes: list[tuple[float, int]]) -> None:
     now = 0.0
     samples: Samples = ()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from typing import Any
@@ -139,6 +140,17 @@ def test_dumb_terminal_gets_tables_on_a_change_only(looked: Callable[..., None])
     assert out.getvalue().count("HEALTHY") == 2
     assert out.getvalue().count("CONTROLLER DOWN") == 1
     assert "\x1b" not in out.getvalue()
+
+
+def test_reader_that_has_seen_enough_ends_it(looked: Callable[..., None]) -> None:
+    read, written = os.pipe()
+    os.close(read)
+    with (
+        open(written, "w", encoding="utf-8", buffering=1) as out,
+        pytest.raises(BrokenPipeError),
+        redirect_stdout(out),
+    ):
+        looked(AWAY, messages.healthy())
 
 
 def test_documents_are_never_drawn(looked: Callable[..., None]) -> None:

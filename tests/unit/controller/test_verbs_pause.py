@@ -7,8 +7,7 @@ from penstock_testing.controller_command import ControllerCommand
 from penstock_testing.fake_admin import FakeAdmin
 
 
-@pytest.mark.parametrize("names", [[], ["echo"]])
-@pytest.mark.parametrize("command", ["pause", "resume"])
+@pytest.mark.parametrize(("command", "names"), [("pause", ["echo"]), ("resume", ["echo"]), ("resume", [])])
 def test_what_is_paused_now_is_shown(
     fake_admin: FakeAdmin, controller: ControllerCommand, command: str, names: list[str]
 ) -> None:
@@ -18,6 +17,13 @@ def test_what_is_paused_now_is_shown(
     assert fake_admin.requests["PauseScaling"] == [
         admin_pb2.PauseScalingRequest(deployment="".join(names), pause=command == "pause")
     ]
+
+
+def test_a_pause_of_all_holds_for_those_to_come(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:
+    fake_admin.answer("PauseScaling", admin_pb2.PauseScalingResponse())
+
+    assert controller("pause").out == "paused now: all deployments, those to come included\n"
+    assert fake_admin.requests["PauseScaling"] == [admin_pb2.PauseScalingRequest(pause=True)]
 
 
 def test_nothing_paused_is_said(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:

@@ -105,7 +105,10 @@ def test_a_plot_is_written(controller: ControllerCommand, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("--set", "max_replica=0"), "controller: --set: max_replica: must be a whole number from 1 to 10000, got 0"),
+        (
+            ("--set", "max_replica=0"),
+            "controller: --set: max_replica: must be a whole number from 1 to 10000, got number 0",
+        ),
         (("--arrivals", "nowhere.csv"), "--arrivals nowhere.csv: is neither poisson, step, sine, flash nor a file"),
         (("--durations", "exp"), "must be exp:MEAN"),
         (("--rate", "-1"), "must be a number from 0 to 100000, got '-1'"),
@@ -115,7 +118,9 @@ def test_a_plot_is_written(controller: ControllerCommand, tmp_path: Path) -> Non
         (("--edges", "0"), "must be a whole number from 1 to 100"),
     ],
 )
-def test_bad_arguments_end_with_usage(controller: ControllerCommand, arguments: tuple[str, ...], complaint: str) -> None:
+def test_bad_arguments_end_with_usage(
+    controller: ControllerCommand, arguments: tuple[str, ...], complaint: str
+) -> None:
     done = controller("simulate", *arguments)
 
     assert done.status == 2

@@ -166,11 +166,12 @@ def test_beside_many_edges_streams_are_placed_by_samples() -> None:
 
 def test_many_reasons_wake_a_line_once() -> None:
     async def main() -> None:
-        woken: list[str | None] = []
+        woken: list[str] = []
 
         class Lines(WaitingLines):
-            def wake(self, deployment_id: str | None = None) -> None:
+            def wake(self, deployment_id: str, limit: int) -> bool:
                 woken.append(deployment_id)
+                return woken == ["long"]
 
         plane = EdgeKit().plane
         plane.waiting = Lines()
@@ -183,6 +184,13 @@ def test_many_reasons_wake_a_line_once() -> None:
         plane.wake_soon("a")
         plane.wake_soon("b")
         await asyncio.sleep(0)
-        assert sorted(filter(None, woken)) == ["a", "a", "b"]
+        assert sorted(woken) == ["a", "a", "b"]
+
+        woken.clear()
+        plane.wake_soon("long")
+        await asyncio.sleep(0)
+        assert woken == ["long"], "data passes before the rest is woken"
+        await asyncio.sleep(0)
+        assert woken == ["long", "long"]
 
     run_virtual(main())

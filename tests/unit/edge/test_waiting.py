@@ -66,9 +66,21 @@ def test_those_in_front_are_woken_until_one_finds_nothing() -> None:
     waiters = [Waiter(0), Waiter(1), Waiter(2, can_try=False), Waiter(3)]
     join(lines, *waiters)
 
-    lines.wake("d")
+    lines.wake("d", 100)
 
     assert [waiter.woken for waiter in waiters] == [1, 1, 1, 0]
+
+
+def test_no_more_are_woken_at_once_than_asked_for() -> None:
+    lines = WaitingLines()
+    waiters = [Waiter(number) for number in range(5)]
+    join(lines, *waiters)
+
+    assert lines.wake("d", 2)
+    assert [waiter.woken for waiter in waiters] == [1, 1, 0, 0, 0]
+    assert lines.wake("d", 2)
+    assert not lines.wake("d", 2), "nobody is left"
+    assert not lines.wake("d", 0)
 
 
 def test_one_line_does_not_hold_up_another() -> None:
@@ -76,8 +88,9 @@ def test_one_line_does_not_hold_up_another() -> None:
     stuck, other = Waiter(0, can_try=False), Waiter(0, id="e")
     join(lines, stuck, other)
 
-    lines.wake()
-    lines.wake("nobody waits for this")
+    for id in lines.deployments():
+        assert not lines.wake(id, 100)
+    assert not lines.wake("nobody waits for this", 100)
 
     assert other.woken == 1
 
@@ -86,13 +99,13 @@ def test_who_comes_back_from_a_try_has_its_place_again() -> None:
     lines = WaitingLines()
     first, second, third = Waiter(1), Waiter(2), Waiter(3, can_try=False)
     join(lines, first, second, third)
-    lines.wake("d")
+    lines.wake("d", 100)
     assert lines.demand() == {"d": (1, 3)}
 
     lines.step_in(cast(Opening, second))
     lines.step_in(cast(Opening, first))
     first.can_try = False
-    lines.wake("d")
+    lines.wake("d", 100)
 
     assert (first.woken, second.woken, third.woken) == (2, 1, 1)
     assert lines.demand() == {"d": (3, 1)}
@@ -112,7 +125,7 @@ def test_who_is_back_at_once_is_not_woken_again() -> None:
     waiter, behind = Returning(0), Waiter(1)
     join(lines, waiter, behind)
 
-    lines.wake("d")
+    lines.wake("d", 100)
 
     assert (waiter.woken, behind.woken) == (1, 0)
 
@@ -122,7 +135,7 @@ def test_the_place_of_one_who_tries_is_kept() -> None:
     lines = WaitingLines()
     trying = Waiter(0, limit=2)
     join(lines, trying)
-    lines.wake("d")
+    lines.wake("d", 100)
     assert not lines.has("d")
     assert lines.length("d") == 0
 
@@ -179,7 +192,7 @@ def test_the_work_for_a_line_of_ten_thousand_grows_with_those_who_are_woken() ->
     for waiter in waiters:  # one slot at a time, taken by another edge each time
         following = waiters[(int(waiter.waiting_since) + 1) % MANY]
         following.can_try = False
-        lines.wake("d")
+        lines.wake("d", 100)
         assert waiter.woken
         lines.step_in(cast(Opening, waiter))
         assert lines.first("d") is cast(Opening, waiter)
@@ -223,7 +236,7 @@ def test_whatever_happens_a_line_keeps_its_order_and_its_limit(actions: list[tup
         elif action == "wake" and standing:
             for number, waiter in enumerate(standing):
                 waiter.can_try = number < index
-            lines.wake("d")
+            lines.wake("d", 100)
             trying += standing[:index]
             del standing[:index]
         elif action == "return" and trying:

@@ -20,7 +20,19 @@ def test_defaults_hold_when_nothing_is_set() -> None:
 def test_every_setting_is_read() -> None:
     content = """\
 penstock:
-  autoscaling: {min_replica: 2, max_replica: 5, max_concurrency: 7}
+  autoscaling:
+    min_replica: 2
+    max_replica: 5
+    max_concurrency: 7
+    metric: requests
+    scale_down_delay: 60
+    scale_down_interval: 2.5
+    autoscaling_window: 30
+    target_utilization_percentage: 80
+    max_scale_down_rate: 25
+    buffer_slots: 3
+    placement: packed
+    cordon_surplus: true
   limits:
     message_bytes_max: 1024
     queue_timeout: 1.5
@@ -39,6 +51,15 @@ penstock:
         max_concurrency=7,
         min_replica=2,
         max_replica=5,
+        metric="requests",
+        scale_down_delay_s=60.0,
+        scale_down_interval_s=2.5,
+        autoscaling_window_s=30.0,
+        target_utilization_percentage=80,
+        max_scale_down_rate=25,
+        buffer_slots=3,
+        placement="packed",
+        cordon_surplus=True,
         routes=("/ws", "/speech/v1"),
         message_bytes_max=1024,
         ping_interval_s=5.0,
@@ -56,7 +77,7 @@ penstock:
 
 def test_every_field_differs_from_its_default_in_the_test_above() -> None:
     """Keeps `test_every_setting_is_read` whole when a setting is added."""
-    assert len(dataclasses.fields(PenstockSettings)) == 15
+    assert len(dataclasses.fields(PenstockSettings)) == 24
 
 
 def test_pings_default_to_twenty_seconds() -> None:
@@ -108,6 +129,24 @@ def test_scaling_to_zero_keeps_room_for_one_replica() -> None:
             "penstock.autoscaling.max_concurrency: must be a whole number from 1 to 1000000, got number 0",
         ),
         (
+            "penstock: {autoscaling: {scale_down_delay: 3601}}",
+            "penstock.autoscaling.scale_down_delay: must be a number of seconds from 0 to 3600, got number 3601",
+        ),
+        (
+            "penstock: {autoscaling: {autoscaling_window: 5}}",
+            "penstock.autoscaling.autoscaling_window: must be a number of seconds from 10 to 3600, got number 5",
+        ),
+        (
+            "penstock: {autoscaling: {target_utilization_percentage: 0}}",
+            "penstock.autoscaling.target_utilization_percentage: must be a whole number from 1 to 100, got number 0",
+        ),
+        (
+            "penstock: {autoscaling: {max_scale_down_rate: 51}}",
+            "penstock.autoscaling.max_scale_down_rate: must be a whole number from 1 to 50, got number 51",
+        ),
+        ("penstock: {autoscaling: {placement: best}}", "penstock.autoscaling.placement: must be"),
+        ("penstock: {autoscaling: {metric: cpu}}", "penstock.autoscaling.metric: must be"),
+        (
             "penstock: {limits: {stream_age_max: 60}}",
             "penstock.limits.stream_age_max: must be 0 (no limit) or at least 3600 seconds, got 60",
         ),
@@ -135,3 +174,11 @@ def test_unknown_setting_is_accepted_with_a_warning() -> None:
     assert [str(warning) for warning in config.warnings] == [
         "config.yaml:2:26: penstock.limits.queue_timeot: is not known and has no effect; did you mean `queue_timeout`?"
     ]
+
+
+def test_buffer_that_can_never_be_free_is_accepted_with_a_warning() -> None:
+    content = b"penstock: {autoscaling: {buffer_slots: 11, max_concurrency: 5, max_replica: 2}}"
+    config = parse_config(content, name_default="m")
+
+    (warning,) = config.warnings
+    assert "11 free slots can never be had: max_replica × max_concurrency is 10" in str(warning)

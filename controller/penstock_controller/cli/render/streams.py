@@ -50,10 +50,10 @@ def render_rows(streams: Iterable[control_pb2.StreamView], style: Style) -> str:
     return "\n".join([table.text, *left_out_note([table], style)]) + "\n"
 
 
-def render_preview(streams: Sequence[control_pb2.StreamView]) -> str:
+def render_preview(streams: Sequence[control_pb2.StreamView], style: Style) -> str:
     """Returns a table of the first PREVIEW_MAX streams, and how many more there are."""
     more = len(streams) - PREVIEW_MAX
-    shown = render_rows(streams[:PREVIEW_MAX], Style())
+    shown = render_rows(streams[:PREVIEW_MAX], style)
     return f"{shown}and {more} more\n" if more > 0 else shown
 
 

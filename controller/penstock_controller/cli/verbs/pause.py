@@ -50,5 +50,10 @@ def run(pause: bool, arguments: argparse.Namespace, env: Mapping[str, str]) -> i
     request = admin_pb2.PauseScalingRequest(deployment=arguments.deployment, pause=pause)
     with connected(arguments, env) as stub:
         answer = stub.PauseScaling(request, timeout=arguments.timeout)
-    print(f"paused now: {', '.join(answer.paused)}" if answer.paused else "no deployment is paused now")
+    if pause and not arguments.deployment:
+        print("paused now: all deployments, those to come included")
+    elif answer.paused:
+        print(f"paused now: {', '.join(answer.paused)}")
+    else:
+        print("no deployment is paused now")
     return exit_status.OK

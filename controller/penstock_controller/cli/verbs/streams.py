@@ -14,7 +14,15 @@ from penstock_controller.cli.arguments import add_command, whole
 from penstock_controller.cli.connection import add_connection, connected
 from penstock_controller.cli.consent import add_consent, ask
 from penstock_controller.cli.failures import CommandError
-from penstock_controller.cli.presentation import TABLES, add_presentation, style_of, write, write_document
+from penstock_controller.cli.presentation import (
+    TABLES,
+    add_presentation,
+    is_terminal,
+    style_of,
+    terminal_size,
+    write,
+    write_document,
+)
 from penstock_controller.cli.quantities import counted
 from penstock_controller.cli.render.streams import (
     COLUMNS,
@@ -147,7 +155,8 @@ def run_close(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
             return max(silent, _tell_unknown(unknown))
         if len(chosen) > 1:
             if not arguments.yes:
-                write(render_preview(chosen), sys.stderr)
+                width = terminal_size(sys.stderr)[0] if is_terminal(sys.stderr) else None
+                write(render_preview(chosen, Style(width=width)), sys.stderr)
             ask(f"{number} will be ended with {arguments.code}.", arguments)
         if not chosen:
             print("no stream was closed")
