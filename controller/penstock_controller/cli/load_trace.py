@@ -103,9 +103,8 @@ class LoadTrace:
             "starting": load.starting_replicas,
             "cold_starts": [round(to_seconds(start), 3) for start in load.cold_starts],
         }
-        autoscaling = {
-            field.name: getattr(load.autoscaling, field.name) for field in load.autoscaling.DESCRIPTOR.fields
-        }
+        names = [field.name for field in load.autoscaling.DESCRIPTOR.fields]
+        autoscaling = {name: _plain(getattr(load.autoscaling, name)) for name in names}
         if load.HasField("autoscaling") and autoscaling != self._autoscaling.get(load.deployment_id):
             self._autoscaling[load.deployment_id] = content["autoscaling"] = autoscaling
         return _line(**content)
@@ -131,6 +130,11 @@ class _Totals:
             self.refused += max(0, load.refused_total - self._refused_seen)
         self._admitted_seen = load.admitted_total
         self._refused_seen = load.refused_total
+
+
+def _plain(value: Any) -> Any:
+    """A number without a fraction as config.yaml has it: some of its keys take whole numbers only."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _line(**content: Any) -> str:

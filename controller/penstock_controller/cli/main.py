@@ -38,14 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     arguments = command_parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments, os.environ))
+        status = int(arguments.run(arguments, os.environ))
+        sys.stdout.flush()
+        return status
     except CommandError as exc:
         print(f"controller: {exc}", file=sys.stderr)
         return exc.status
     except KeyboardInterrupt:
         return exit_status.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has seen enough; without this the interpreter complains at its end.
+    except OSError as exc:
+        # A reader of our output that has seen enough is no error worth a word.
+        if not isinstance(exc, BrokenPipeError):
+            print(f"controller: {exc.strerror}: {exc.filename or 'output'}", file=sys.stderr)
+        # Without this the interpreter complains at its end about what cannot be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_status.FAILED
 

@@ -26,6 +26,11 @@ def age(seconds: float) -> str:
     return f"{days}d{hours % 24}h"
 
 
+def span(seconds: float) -> str:
+    """Returns a time that was asked for: "5 s", "90 s", "10m", "1h0m"."""
+    return f"{seconds:g} s" if seconds < 120 else age(seconds)
+
+
 def byte_size(count: int) -> str:
     """Returns "17 B", "1.5 KiB", "240 MiB"."""
     if count < 1000:

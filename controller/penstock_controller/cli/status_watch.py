@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 
@@ -26,6 +27,7 @@ from penstock_controller.cli.render.offline import DOWN
 from penstock_controller.cli.render.selection import NotFoundError, only
 from penstock_controller.cli.render.status import render_status, sort_titles
 from penstock_controller.cli.render.style import Tone
+from penstock_controller.cli.render.wording import printable
 from penstock_controller.cli.screen import Screen
 
 Status = admin_pb2.GetStatusResponse
@@ -84,10 +86,10 @@ class _Pictures:
 
     def down(self, error: CommandError) -> None:
         style = style_of(self._arguments, self._env, sortable=sort_titles())
-        text = f"{style.paint(DOWN, Tone.BAD)}: {error}\n"
+        text = f"{style.paint(DOWN, Tone.BAD)}\n{textwrap.fill(printable(str(error)), style.width or 80)}\n"
         if self._last is not None:
             # Ages go on from the moment of the last answer: nothing is known of the time since.
-            text += f"What it said {age(time.time() - self._last_wall)} ago:\n\n{self._tables(self._last)}"
+            text += f"\nWhat it said {age(time.time() - self._last_wall)} ago:\n\n{self._tables(self._last)}"
         self._screen.draw(text)
 
     def _tables(self, status: Status) -> str:

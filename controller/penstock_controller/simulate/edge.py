@@ -150,7 +150,7 @@ class SimulatedEdge:
         """The newest snapshot, until somebody needs it."""
         self._pending_at = 0.0
         self._changed: set[str] = set()
-        """Replicas of which `_pending` may tell news, or with which this edge had to do since all were renewed."""
+        """Replicas of which `_pending` has news."""
         self._all_renewed_at = -ALL_NEWS_S
         self._joined = 0
         """Streams that have waited so far."""
@@ -185,13 +185,14 @@ class SimulatedEdge:
             return
         self._pending = None
         at, routes, now = snapshot.built_at, snapshot.routes, self._pending_at
+        # A partial update removes no replica.
         whole = now - self._all_renewed_at >= ALL_NEWS_S or not self._changed <= routes.keys()
         if whole:
             self._all_renewed_at = now
-            self._changed.clear()
             reports = [route.report(at) for route in routes.values()]
         else:
             reports = [routes[replica_id].report(at) for replica_id in sorted(self._changed)]
+        self._changed.clear()
         self.placement.update(reports, now, is_partial=not whole, edge_count=self._edges)
 
     # Finding a slot.
@@ -211,7 +212,6 @@ class SimulatedEdge:
     def _try(self, stream: Stream, replica_id: str) -> None:
         self._move(stream, StreamState.TRYING)
         self.placement.opened(replica_id, self._timeline.now)
-        self._changed.add(replica_id)
         self._timeline.after(self._network_delay_s, self._knock, stream, replica_id)
 
     def _knock(self, stream: Stream, replica_id: str) -> None:
@@ -273,7 +273,6 @@ class SimulatedEdge:
     def _gone_from(self, replica_id: str) -> None:
         self._apply()
         self.placement.ended(replica_id, self._timeline.now)
-        self._changed.add(replica_id)
         if self._line and not self._is_wake_due:
             self._is_wake_due = True
             self._timeline.after(0.0, self._wake)

@@ -382,7 +382,7 @@ def test_status_command_shows_the_controller_and_what_serves_without_it(controll
     assert replica.replica_id in shown.stdout
     assert offline.returncode == 1
     assert "no answer from the controller" in offline.stderr
-    assert "1 runner is alive" in offline.stderr
+    assert "CONTROLLER DOWN: 1 runner alive" in offline.stderr
     assert "Traceback" not in offline.stderr
 
 

@@ -48,6 +48,7 @@ class Scripted:
         self.grace_s = grace_s
         self.looks: list[tuple[float, Observation]] = []
         self.went: list[str] = []
+        self.cordoned: frozenset[str] = frozenset()
         self.victims: Callable[[Observation, float], tuple[Victim, ...]] = lambda observation, now: ()
 
     def look(self, observation: Observation, now: float) -> Look:
@@ -55,7 +56,12 @@ class Scripted:
         target = [target for at, target in self.script if at <= now][-1] - len(self.went)
         again = next((at for at, _ in self.script if at > now), None)
         return Look(
-            target=target, victims=self.victims(observation, now), rule="script", text="scripted", look_again_at=again
+            target=target,
+            victims=self.victims(observation, now),
+            cordoned=self.cordoned,
+            rule="script",
+            text="scripted",
+            look_again_at=again,
         )
 
     def removed(self, replica_id: str) -> None:

@@ -89,13 +89,19 @@ def test_passing_time_is_no_change() -> None:
     def lasting(status: admin_pb2.GetStatusResponse) -> Any:
         return documents.lasting(documents.status_document(status))
 
+    before = messages.healthy()
+    before.deployments[0].blocked = "next removal possible in 43 s"
     later = messages.healthy()
+    later.deployments[0].blocked = "next removal possible in 42.5 s"
     later.controller.snapshot_age.CopyFrom(to_duration(9))
     later.replicas[0].status_age.CopyFrom(to_duration(1.9))
     later.replicas[1].event_loop_lag.CopyFrom(to_duration(0.3))
     later.edges[0].status_age.CopyFrom(to_duration(1.9))
     busier = messages.healthy()
     busier.replicas[0].active_streams += 1
+    full = messages.healthy()
+    full.deployments[0].blocked = "max_replica is 3"
 
-    assert lasting(later) == lasting(messages.healthy())
+    assert lasting(later) == lasting(before)
     assert lasting(busier) != lasting(messages.healthy())
+    assert lasting(full) != lasting(before)

@@ -39,6 +39,13 @@ def test_replicas_go_only_to_the_most_that_was_recommended_in_five_minutes() -> 
     assert stabilization.follow(3, 6, 501.0) == 3
 
 
+def test_peak_that_the_policies_cut_short_is_not_made_up_for_later() -> None:
+    stabilization = Stabilization(300.0, 1, now=0.0)
+    assert stabilization.follow(20, 1, 15.0) == 20
+
+    assert stabilization.follow(3, 5, 30.0) == 5
+
+
 def test_more_replicas_are_not_held_back() -> None:
     assert Stabilization(300.0, 10, now=0.0).follow(12, 10, 1.0) == 12
 

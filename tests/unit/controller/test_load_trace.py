@@ -97,8 +97,11 @@ def test_settings_are_told_at_first_and_when_they_change() -> None:
     assert told == [True, False, True, False, True]
 
 
-def test_settings_have_the_names_of_the_configuration() -> None:
-    (_, line) = read(begun().load(load(0, echo()), 0))
+def test_settings_have_the_names_and_numbers_of_the_configuration() -> None:
+    lines = begun().load(load(0, echo()), 0)
+    (_, line) = read(lines)
+
+    assert '"scale_down_delay":900,' in lines[1]
 
     assert set(line["autoscaling"]) == {
         *("min_replica", "max_replica", "max_concurrency", "metric", "scale_down_delay", "scale_down_interval"),

@@ -1,48 +1,27 @@
 from __future__ import annotations
 
 import json
-import threading
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli.main import main
-
-
-class FixedAdmin(admin_pb2_grpc.AdminServiceServicer):
-    """Always answers with one status."""
-
-    def __init__(self) -> None:
-        self.status = admin_pb2.GetStatusResponse(controller=admin_pb2.ControllerStatus(controller_id="c1"))
-
-    def GetStatus(self, request: object, context: object) -> admin_pb2.GetStatusResponse:
-        return self.status
-
-    def ApplyDeployments(self, request: object, context: object) -> admin_pb2.ApplyDeploymentsResponse:
-        raise NotImplementedError
-
-    def StopReplicas(self, request: object, context: object) -> admin_pb2.StopReplicasResponse:
-        raise NotImplementedError
+from penstock_testing.fake_admin import FakeAdmin, refusal, served
 
 
 @pytest.fixture
-def admin(tmp_path: Path) -> Iterator[tuple[FixedAdmin, str]]:
-    with ThreadPoolExecutor(2) as pool:
-        server = grpc.server(pool)
-        servicer = FixedAdmin()
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(servicer, server)
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            yield servicer, f"127.0.0.1:{port}"
-        finally:
-            ended = server.stop(None)
-            assert isinstance(ended, threading.Event)
-            ended.wait(10)
+def admin() -> Iterator[tuple[FakeAdmin, str]]:
+    """A controller that nothing names."""
+    admin = FakeAdmin()
+    admin.answer("GetStatus", admin_pb2.GetStatusResponse(controller=admin_pb2.ControllerStatus(controller_id="c1")))
+    with served(admin) as address:
+        yield admin, address
 
 
 @pytest.fixture(autouse=True)
@@ -51,14 +30,14 @@ def no_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PENSTOCK_STATE_DIR", str(tmp_path / "state"))
 
 
-def test_status_is_json_on_request(admin: tuple[FixedAdmin, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_is_json_on_request(admin: tuple[FakeAdmin, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", "--address", admin[1], "-o", "json"]) == 0
 
     assert json.loads(capsys.readouterr().out)["controller"]["id"] == "c1"
 
 
 def test_address_comes_from_the_environment(
-    admin: tuple[FixedAdmin, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    admin: tuple[FakeAdmin, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PENSTOCK_CONTROLLER", admin[1])
 
@@ -68,7 +47,7 @@ def test_address_comes_from_the_environment(
 
 
 def test_address_comes_from_the_state_folder(
-    admin: tuple[FixedAdmin, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    admin: tuple[FakeAdmin, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "controller.json").write_text(json.dumps({"address": admin[1], "pid": 1, "epoch": 1}))
@@ -76,11 +55,12 @@ def test_address_comes_from_the_state_folder(
     assert main(["status", "--state-dir", str(tmp_path / "state")]) == 0
 
 
-def test_check_exits_with_three_unless_healthy(admin: tuple[FixedAdmin, str]) -> None:
-    servicer, address = admin
+def test_check_exits_with_three_unless_healthy(admin: tuple[FakeAdmin, str]) -> None:
+    fake, address = admin
     assert main(["status", "--address", address, "--check"]) == 0
 
-    servicer.status.deployments.add(name="echo", target_replicas=2, ready_replicas=1)
+    short = admin_pb2.DeploymentStatus(name="echo", target_replicas=2, ready_replicas=1)
+    fake.answer("GetStatus", admin_pb2.GetStatusResponse(deployments=[short]))
 
     assert main(["status", "--address", address, "--check"]) == 3
     assert main(["status", "--address", address]) == 0
@@ -109,3 +89,39 @@ def test_bad_usage_ends_with_status_two(arguments: list[str], capsys: pytest.Cap
 
     assert ended.value.code == 2
     assert "usage: controller" in capsys.readouterr().err
+
+
+def test_a_refusal_is_one_line_and_its_status(admin: tuple[FakeAdmin, str], capsys: pytest.CaptureFixture[str]) -> None:
+    fake, address = admin
+    fake.answer("ScaleDeployment", refusal(grpc.StatusCode.NOT_FOUND, "no deployment 'foo'; there are: echo"))
+
+    assert main(["scale", "foo", "--auto", "--address", address]) == 4
+    assert capsys.readouterr().err == "controller: no deployment 'foo'; there are: echo\n"
+
+
+def test_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("controller ")
+
+
+def test_output_that_cannot_be_written_ends_with_one_line(admin: tuple[FakeAdmin, str]) -> None:
+    command = [sys.executable, "-P", "-m", "penstock_controller", "status", "--address", admin[1]]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+
+    assert (ended.returncode, ended.stderr) == (1, "controller: No space left on device: output\n")
+
+
+def test_a_reader_that_has_seen_enough_ends_it_without_a_word(admin: tuple[FakeAdmin, str]) -> None:
+    command = [sys.executable, "-P", "-m", "penstock_controller", "status", "--address", admin[1]]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False)
+    finally:
+        os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (1, "")

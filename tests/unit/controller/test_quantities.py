@@ -10,6 +10,7 @@ from penstock_controller.cli.quantities import (
     byte_size,
     counted,
     rfc3339,
+    span,
     to_duration,
     to_seconds,
     wall_seconds,
@@ -37,6 +38,10 @@ def test_age_has_the_two_units_that_matter(seconds: float, text: str) -> None:
 )
 def test_sizes_are_rounded_to_three_digits(count: int, text: str) -> None:
     assert byte_size(count) == text
+
+
+def test_times_that_were_asked_for_are_exact_while_they_are_short() -> None:
+    assert [span(s) for s in (0.5, 5, 60, 119, 120, 3600)] == ["0.5 s", "5 s", "60 s", "119 s", "2m", "1h0m"]
 
 
 @given(st.integers(0, 2**60))

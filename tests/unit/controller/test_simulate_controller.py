@@ -11,7 +11,7 @@ from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.scaling.decision import Victim
 from penstock_controller.scaling.observation import Observation
 from penstock_controller.simulate.controller import SimulatedController
-from penstock_controller.simulate.edge import EdgeEvents, SimulatedEdge, Stream
+from penstock_controller.simulate.edge import EdgeEvents, SimulatedEdge, Snapshot, Stream
 from penstock_controller.simulate.recording import Recorder, RunRecord
 from penstock_controller.simulate.replica import InvariantError
 from penstock_controller.simulate.settings import SimulationSettings
@@ -19,8 +19,16 @@ from penstock_controller.simulate.timeline import Timeline
 from penstock_testing.simulated import Scripted, constant
 
 
+class _Edge(SimulatedEdge):
+    """Keeps what it was told."""
+
+    def deliver(self, snapshot: Snapshot) -> None:
+        self.__dict__.setdefault("snapshots", []).append(snapshot)
+        super().deliver(snapshot)
+
+
 class Kit:
-    """A controller with an edge that only collects snapshots."""
+    """A controller with one edge, through which nobody comes."""
 
     def __init__(self, autoscaler: Scripted, *, failure_rate: float = 0.0, report_delay_s: float = 0.005) -> None:
         scaling = ScalingSettings(max_replica=10, max_concurrency=4)
@@ -35,7 +43,7 @@ class Kit:
         self.controller = SimulatedController(
             settings, autoscaler, self.timeline, recorder, Random(1), lambda stream, _: self.cut.append(stream)
         )
-        self.edge = SimulatedEdge(
+        self.edge = _Edge(
             0,
             self.timeline,
             Placement(lambda _: 0),
@@ -63,6 +71,10 @@ class Kit:
         stream = Stream(self.edge, self.timeline.now, 1000.0)
         assert self.controller.replicas[replica_id].admit(stream) is None
         return stream
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        return list(self.edge.__dict__["snapshots"])
 
     @property
     def last(self) -> Observation:
@@ -210,3 +222,54 @@ def test_the_ages_that_are_told_keep_their_order() -> None:
     ages = [one.age_s for one in kit.last.replicas]
     assert ages == [pytest.approx(30, abs=1.1), pytest.approx(27, abs=1.1), pytest.approx(26.5, abs=1.1)]
     assert ages == sorted(ages, reverse=True)
+
+
+def test_snapshots_follow_changes_by_50_ms_at_least_and_else_a_heartbeat() -> None:
+    kit = Kit(Scripted([(0, 2)]))
+    kit.run(20.5)
+    kit.timeline.at(20.50, kit.open, "replica-1")
+    kit.timeline.at(20.52, kit.open, "replica-2")
+    kit.run(40.0)
+
+    built = [snapshot.built_at for snapshot in kit.snapshots]
+    pauses = [after - before for before, after in pairwise(built)]
+    assert min(pauses) >= 0.05 - 1e-9
+    assert max(pauses) == pytest.approx(2.0)
+    assert [round(at, 3) for at in built if 20.5 <= at < 21] == [20.505, 20.555]
+
+
+def test_a_snapshot_names_ready_replicas_and_those_that_are_gone_as_changed() -> None:
+    kit = Kit(Scripted([(0, 2), (50, 1)]))
+    kit.run(9.0)
+    assert kit.snapshots[-1].routes == {}
+    kit.run(20.0)
+    assert sorted(kit.snapshots[-1].routes) == ["replica-1", "replica-2"]
+    kit.run(60.0)
+
+    assert sorted(kit.snapshots[-1].routes) == ["replica-2"]
+    assert any("replica-1" in snapshot.changed for snapshot in kit.snapshots if snapshot.built_at > 50)
+
+
+def test_cordoned_replicas_are_told_as_such_and_no_longer_when_they_are_not() -> None:
+    autoscaler = Scripted([(0, 2)])
+    kit = Kit(autoscaler)
+    kit.run(20.0)
+    for cordoned in (frozenset({"replica-2"}), frozenset[str]()):
+        autoscaler.cordoned = cordoned
+        kit.controller.demand(0, 0)
+        kit.run(kit.timeline.now + 1.0)
+        told = kit.snapshots[-1].routes
+        assert {name for name, route in told.items() if route.is_cordoned} == cordoned
+    autoscaler.cordoned = frozenset({"replica-2"})
+    kit.controller.demand(0, 0)
+    kit.run(kit.timeline.now + 1.0)
+    kit.open("replica-2")
+    kit.run(kit.timeline.now + 1.0)
+    assert kit.snapshots[-1].routes["replica-2"][1:4] == (True, True, 1)
+
+
+def test_a_place_that_backs_off_is_given_up_before_any_replica() -> None:
+    kit = Kit(Scripted([(0, 2), (10.2, 0)]), failure_rate=1.0)
+    kit.run(100.0)
+
+    assert kit.record.starts == 2

@@ -132,6 +132,59 @@ def test_nobody_overtakes_those_who_wait() -> None:
     assert [stream for _, stream in kit.admitted[1:]] == [*line, late]
 
 
+def test_whoever_comes_when_a_slot_has_just_become_free_waits_behind_the_line() -> None:
+    kit = Kit([1])
+    kit.publish()
+    kit.arrive(5.0)
+    kit.run(0.5)
+    first = kit.arrive(2.0)
+    late: list[Stream] = []
+    kit.timeline.at(5.002, lambda: late.append(kit.arrive()))  # when the slot is free, before anyone was woken
+    kit.run(20.0)
+
+    assert [stream for _, stream in kit.admitted[1:]] == [first, *late]
+
+
+def test_a_refusal_holds_for_the_next_stream_too() -> None:
+    kit = Kit([1, 4])
+    kit.replicas["replica-1"].admit(Stream(kit.edge, 0.0, 1.0))
+    kit.publish(replica_1=0, replica_2=1)
+    kit.arrive()
+    kit.run(0.5)
+    second = kit.arrive()
+    kit.run(1.0)
+
+    assert kit.admitted[-1] == (0.502, second)
+
+
+def test_no_replica_is_tried_twice_even_when_a_snapshot_forgives_it() -> None:
+    kit = Kit([1, 1, 4])
+    for name in ("replica-1", "replica-2"):
+        kit.replicas[name].admit(Stream(kit.edge, 0.0, 1.0))
+    old = {"replica_1": 0, "replica_2": 0, "replica_3": 1}
+    kit.publish(**old)
+    stream = kit.arrive()
+    kit.timeline.at(0.003, lambda: kit.publish(**old))
+    kit.run(1.0)
+
+    assert kit.admitted == [(0.006, stream)]
+
+
+def test_a_replica_that_a_snapshot_no_longer_names_is_not_tried() -> None:
+    kit = Kit([4, 4])
+    kit.publish(replica_1=0, replica_2=1)
+    kit.arrive()
+    kit.run(0.5)
+    kit.replicas.pop("replica-1")
+    kit.edge.deliver(
+        Snapshot(0.5, {"replica-2": Route("replica-2", True, False, 1, 4, 0.5)}, frozenset({"replica-1", "replica-2"}))
+    )
+    stream = kit.arrive()
+    kit.run(1.0)
+
+    assert kit.admitted[-1] == (0.502, stream)
+
+
 def test_whoever_waits_too_long_is_refused_and_so_is_whoever_finds_the_line_full() -> None:
     kit = Kit([], queue_streams_max=2, queue_timeout_s=7.0)
     first, second, third = kit.arrive(), kit.arrive(), kit.arrive()
@@ -163,7 +216,9 @@ def test_a_replica_that_has_gone_is_unreachable_and_tried_again_only_after_a_whi
     kit.replicas["replica-1"] = gone
     kit.run(3.0)
 
-    assert [(pytest.approx(1.005, abs=0.01), stream)] == kit.admitted
+    ((admitted_at, admitted),) = kit.admitted
+    assert admitted is stream
+    assert admitted_at == pytest.approx(1.005, abs=0.01)
 
 
 def test_a_cut_stream_is_over_and_its_end_comes_no_second_time() -> None:

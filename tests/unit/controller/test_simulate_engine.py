@@ -84,6 +84,12 @@ def test_edges_with_old_snapshots_meet_full_replicas_and_still_place_every_strea
     assert max(record.waits) > 0.003  # somebody was refused and tried the next
 
 
+def test_a_replica_that_is_given_up_while_it_loads_is_counted_once() -> None:
+    record = run_small([], autoscaler=Scripted([(0, 2), (5, 1)]))
+
+    assert record.ready_changes[-1][1] == record.existing_changes[-1][1] == 1
+
+
 def test_a_broken_replica_is_noticed_with_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     def admit_all(self: SimulatedReplica, stream: Stream) -> Refusal | None:
         self.streams[stream] = None

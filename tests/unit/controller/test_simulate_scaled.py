@@ -46,7 +46,7 @@ def test_every_setting_of_scaling_can_be_changed() -> None:
         ("max_replica=0", "--set: max_replica: must be a whole number from 1 to 10000, got number 0"),
         (
             "scale_down_delay=9999",
-            "--set: scale_down_delay: must be a number of seconds from 0 to 3600, got number 9999",
+            "scale_down_delay: must be a number of seconds from 0 to 3600, got number 9999",
         ),
         ("placement=tight", "--set: placement: must be one of spread, packed, got "),
         ("min_replica=5", "must not be below min_replica"),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 import yaml
 
 from penstock.api.control.v1 import admin_pb2
+from penstock_controller.cli import status_watch
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.status_watch import watch
 from penstock_testing import status_messages as messages
@@ -127,7 +127,7 @@ def test_last_picture_stays_while_the_controller_is_away(looked: Callable[..., N
         looked(messages.healthy(), AWAY, messages.healthy(), env={"TERM": "xterm", "NO_COLOR": "1"})
 
     _, _, away, back = out.getvalue().split("\x1b[H")
-    assert away.startswith("CONTROLLER DOWN: no answer from the controller at 127.0.0.1:")
+    assert away.startswith("CONTROLLER DOWN\x1b[K\nno answer from the controller at 127.0.0.1:")
     assert "What it said 0." in away
     assert "HEALTHY" in away
     assert back.startswith("HEALTHY")
@@ -142,15 +142,11 @@ def test_dumb_terminal_gets_tables_on_a_change_only(looked: Callable[..., None])
     assert "\x1b" not in out.getvalue()
 
 
-def test_reader_that_has_seen_enough_ends_it(looked: Callable[..., None]) -> None:
-    read, written = os.pipe()
-    os.close(read)
-    with (
-        open(written, "w", encoding="utf-8", buffering=1) as out,
-        pytest.raises(BrokenPipeError),
-        redirect_stdout(out),
-    ):
-        looked(AWAY, messages.healthy())
+def test_reader_that_has_seen_enough_ends_it(looked: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_watch, "reader_is_gone", lambda out: True)
+
+    with pytest.raises(BrokenPipeError):
+        looked(messages.healthy(), messages.healthy())
 
 
 def test_documents_are_never_drawn(looked: Callable[..., None]) -> None:

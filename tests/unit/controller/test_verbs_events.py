@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli import following
+from penstock_controller.cli.render.style import Style
 from penstock_controller.cli.verbs.events import EventLines
 from penstock_testing.controller_command import ControllerCommand
 from penstock_testing.fake_admin import FakeAdmin
@@ -57,7 +58,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeAdmin, int], N
 
 
 def test_columns_are_as_wide_as_what_came_so_far() -> None:
-    shown = EventLines("table", headers=True)
+    shown = EventLines(Style())
 
     first = shown.lines([event(9, text="one\ntwo\x1b[2J"), event(10, "scale_decided", replica_id="", text="")])
     later = shown.lines([event(1234, "edge_gone", deployment_id="", replica_id="")])
@@ -70,12 +71,19 @@ def test_columns_are_as_wide_as_what_came_so_far() -> None:
     ]
 
 
+def test_long_texts_are_cut_unless_the_table_is_wide() -> None:
+    long = event(1, text="x" * 300)
+
+    assert EventLines(Style(headers=False)).lines([long])[0].endswith("xxx...")
+    assert EventLines(Style(headers=False, wide=True)).lines([long])[0].endswith("  " + "x" * 300)
+
+
 def test_titles_come_with_the_first_event_and_only_once() -> None:
-    shown = EventLines("table", headers=True)
+    shown = EventLines(Style())
 
     assert shown.lines([]) == []
     assert [line.split()[0] for line in [*shown.lines([event(1)]), *shown.lines([event(2)])]] == ["SEQ", "1", "2"]
-    assert len(EventLines("table", headers=False).lines([event(1)])) == 1
+    assert len(EventLines(Style(headers=False)).lines([event(1)])) == 1
 
 
 def test_json_is_an_object_per_line(fake_admin: FakeAdmin, controller: ControllerCommand) -> None:

@@ -79,7 +79,7 @@ def test_a_drain_that_may_cut_streams_asks_first(
     done = controller("drain", "echo", "--grace", "60")
 
     assert done.status == 0
-    assert "3 replicas, 41 streams; those left after 1m are ended with 1012. Continue? [y/N]" in done.err
+    assert "3 replicas, 41 streams; those left after 60 s are ended with 1012. Continue? [y/N]" in done.err
     assert [request.dry_run for request in fake_admin.requests["ChangeReplicas"]] == [True, False]
 
 

@@ -107,7 +107,7 @@ def test_a_plot_is_written(controller: ControllerCommand, tmp_path: Path) -> Non
     [
         (
             ("--set", "max_replica=0"),
-            "controller: --set: max_replica: must be a whole number from 1 to 10000, got number 0",
+            "controller: --set: max_replica: must be a whole number from 1 to 10000, got",
         ),
         (("--arrivals", "nowhere.csv"), "--arrivals nowhere.csv: is neither poisson, step, sine, flash nor a file"),
         (("--durations", "exp"), "must be exp:MEAN"),

@@ -118,6 +118,23 @@ def test_process_is_prepared_as_a_truss_server_is(tmp_path: Path) -> None:
     assert seen == (str(tmp_path), "true")
 
 
+def test_what_the_controller_has_set_is_not_changed_by_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {"PENSTOCK_REPLICA_ID": "m-1-aaaaa", "PENSTOCK_REPLICA_GPUS": "1", "CUDA_VISIBLE_DEVICES": "1"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    source = f"import os\nSEEN = dict(os.environ)\nclass Model:\n{WEBSOCKET}"
+
+    config = "environment_variables: {PENSTOCK_REPLICA_ID: x, CUDA_VISIBLE_DEVICES: 0, PYTHONSAFEPATH: y, OTHER: z}\n"
+    load(tmp_path, source, config=config)
+
+    seen = sys.modules["model.model"].SEEN
+    assert {name: seen[name] for name in own} == own
+    assert seen.get("PYTHONSAFEPATH") != "y"
+    assert seen["OTHER"] == "z"
+
+
 @pytest.mark.parametrize("signature", ["self, data_dir", "self, **kwargs", "self, *, secrets, data_dir=None"])
 def test_data_folder_is_made_for_a_model_that_asks_for_it(signature: str, tmp_path: Path) -> None:
     init = f"    def __init__({signature}):\n        self.is_there = os.path.isdir('blobs/big')\n"

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from penstock.candidate import REFUSAL_S, REPORT_LAG_S
 from penstock.placement import MANY_EDGES, NEWS_S, SAMPLE, Placement, PlacementStrategy
 from penstock_testing.placement_kit import chosen, placement, report
@@ -136,6 +138,17 @@ def test_streams_are_remembered_while_the_snapshot_does_not_name_their_replica()
     assert known is not None and (known.own, known.active) == (2, 2)
 
 
+def test_replicas_without_streams_are_forgotten_with_the_snapshot() -> None:
+    of = placement(report("idle"), report("busy"))
+    of.opened("busy", 0.0)
+
+    of.update([], 1.0, is_partial=False)
+    assert of._departed.keys() == {"busy"}
+
+    of.ended("busy", 2.0)
+    assert not of._departed
+
+
 def test_unknown_replicas_are_ignored() -> None:
     of = placement()
     for event in (of.opened, of.ended, of.refused, of.full, of.draining, of.unreachable):
@@ -147,10 +160,17 @@ def test_unknown_replicas_are_ignored() -> None:
 # Reports that are outdated
 
 
-def test_what_was_full_by_an_outdated_report_is_tried_last() -> None:
+@pytest.mark.parametrize("edge_count", [1, 50])
+def test_what_was_full_by_an_outdated_report_is_tried_last(edge_count: int) -> None:
     """With the controller away, a slot that a stream of another edge has freed is found by trying."""
     late = REPORT_LAG_S + 0.1
-    of = placement(report("full", 10), report("room", 8), report("cordoned", 0, cordoned=True), report("over", 12))
+    of = placement(
+        report("full", 10),
+        report("room", 8),
+        report("cordoned", 0, cordoned=True),
+        report("over", 12),
+        edge_count=edge_count,
+    )
     assert chosen(of, late) == "room"
     assert chosen(of, late, tried=("room",)) == "cordoned"
 
@@ -223,7 +243,7 @@ def test_the_newest_report_tells_how_old_the_news_is() -> None:
 
 
 def test_a_lone_edge_knows_it_all() -> None:
-    assert chosen(placement(*BUSY, edge_count=1), now=100.0) == "r0"
+    assert chosen(placement(*BUSY, choose=dice(), edge_count=1), now=100.0) == "r0"
 
 
 def test_packed_is_never_left_to_chance() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ Document = dict[str, Any]
 
 _PASSING = frozenset({"snapshot_age", "status_age", "event_loop_lag", "resident_bytes", "idle_for", "oldest_wait"})
 """Keys whose values change by themselves as time passes."""
+
+_SECONDS = re.compile(r"\b[0-9.]+ s\b")
 
 
 def document(kind: str, content: Mapping[str, Any]) -> Document:
@@ -225,7 +228,9 @@ def to_yaml(value: Document) -> str:
 def lasting(value: Any) -> Any:
     """Returns a document without what changes by itself as time passes: two that differ in it tell of a change."""
     if isinstance(value, dict):
-        return {key: lasting(item) for key, item in value.items() if key not in _PASSING}
+        kept = {key: lasting(item) for key, item in value.items() if key not in _PASSING}
+        # It says for how long yet.
+        return kept | {"blocked": _SECONDS.sub("", value["blocked"])} if "blocked" in value else kept
     return [lasting(item) for item in value] if isinstance(value, list) else value
 
 

@@ -15,9 +15,11 @@ from penstock_controller.cli.arguments import add_command, duration, whole
 from penstock_controller.cli.connection import add_connection, connected
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.following import follow
+from penstock_controller.cli.presentation import has_unicode
 from penstock_controller.cli.quantities import counted, rfc3339
 from penstock_controller.cli.recording import record
-from penstock_controller.cli.render.wording import printable
+from penstock_controller.cli.render.style import Style
+from penstock_controller.cli.render.wording import one_line
 from penstock_controller.cli.table import display_width, line
 
 LIMIT_DEFAULT = 100
@@ -58,7 +60,11 @@ def add_parsers(commands: Any) -> None:
         "--after", type=whole(0, 2**63 - 1), metavar="SEQ", help="only events with a higher number in column SEQ"
     )
     parser.add_argument(
-        "-o", "--output", choices=("table", "json"), default="table", help="json: one object per line; default: table"
+        "-o",
+        "--output",
+        choices=("table", "wide", "json"),
+        default="table",
+        help="wide: whole texts; json: one object per line; default: table",
     )
     parser.add_argument("--no-headers", action="store_true", help="no line of titles")
     parser.add_argument(
@@ -82,7 +88,7 @@ def run(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     if arguments.record is None and not arguments.follow:
         with connected(arguments, env) as stub:
             answer = stub.ListEvents(_request(arguments, arguments.after or 0), timeout=arguments.timeout)
-        for text in EventLines(arguments.output, headers=not arguments.no_headers).lines(answer.events):
+        for text in _lines(arguments, env).lines(answer.events):
             print(text)
         return exit_status.OK
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -114,7 +120,7 @@ def _follow(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
         for response in stub.WatchEvents(watch, timeout=left_s):
             yield response.events
 
-    shown = EventLines(arguments.output, headers=not arguments.no_headers)
+    shown = _lines(arguments, env)
     try:
         for events in follow(arguments, env, attempt, duration_s=arguments.duration, tell=tell):
             new = [event for event in events if event.sequence > last]
@@ -129,6 +135,14 @@ def _follow(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     return exit_status.OK
 
 
+def _lines(arguments: argparse.Namespace, env: Mapping[str, str]) -> EventLines:
+    if arguments.output == "json":
+        return EventLines(None)
+    return EventLines(
+        Style(unicode=has_unicode(env, sys.stdout), wide=arguments.output == "wide", headers=not arguments.no_headers)
+    )
+
+
 def tell(text: str) -> None:
     print(f"controller: {text}", file=sys.stderr, flush=True)
 
@@ -136,32 +150,30 @@ def tell(text: str) -> None:
 class EventLines:
     """Events as lines, whose columns grow with what comes."""
 
-    def __init__(self, output: str, *, headers: bool) -> None:
+    def __init__(self, style: Style | None) -> None:
         """
         Args:
-            output: "table" or "json".
-            headers: Whether the titles go before the first event.
+            style: Of the table; None gives JSON.
         """
-        self._json = output == "json"
-        self._headers = headers and not self._json
+        self._style = style
+        self._titles_due = style is not None and style.headers
         self._widths = [display_width(title) for title in _TITLES]
 
     def lines(self, events: Iterable[admin_pb2.Event]) -> list[str]:
-        if self._json:
+        if self._style is None:
             return [_json(event) for event in events]
-        rows: list[Sequence[str]] = [_cells(event) for event in events]
-        if rows and self._headers:
+        rows: list[Sequence[str]] = [_cells(event, self._style) for event in events]
+        if rows and self._titles_due:
             rows.insert(0, _TITLES)
-            self._headers = False
+            self._titles_due = False
         for row in rows:
             self._widths = [max(width, display_width(cell)) for width, cell in zip(self._widths, row, strict=True)]
         return [line(row, [*self._widths[:-1], 0]) for row in rows]
 
 
-def _cells(event: admin_pb2.Event) -> tuple[str, ...]:
+def _cells(event: admin_pb2.Event, style: Style) -> tuple[str, ...]:
     subject = event.replica_id or event.deployment_id or "-"
-    text = printable(" ".join(event.text.split()))
-    return str(event.sequence), rfc3339(event.at), event.kind, subject, text or "-"
+    return str(event.sequence), rfc3339(event.at), event.kind, subject, one_line(event.text, style) or "-"
 
 
 def _json(event: admin_pb2.Event) -> str:

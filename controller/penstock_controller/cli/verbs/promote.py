@@ -14,7 +14,7 @@ from penstock_controller.cli import exit_status
 from penstock_controller.cli.arguments import add_command, duration
 from penstock_controller.cli.connection import TIMEOUT_S, add_connection, connected
 from penstock_controller.cli.failures import CommandError
-from penstock_controller.cli.quantities import age, counted, to_duration
+from penstock_controller.cli.quantities import counted, span, to_duration
 
 DEADLINE_S_MAX = 30 * 86400.0
 WAIT_S = 600.0
@@ -96,7 +96,7 @@ def render(answer: admin_pb2.PromoteDeploymentResponse, *, deadline_s: float | N
     if answer.open_streams:
         until = "until they end"
         if deadline_s is not None:
-            until = f"for at most {age(deadline_s)}, then they are ended with 1012" if deadline_s else ""
+            until = f"for at most {span(deadline_s)}, then they are ended with 1012" if deadline_s else ""
         streams = counted(answer.open_streams, "open stream")
         stay = "stays" if answer.open_streams == 1 else "stay"
         lines.append(

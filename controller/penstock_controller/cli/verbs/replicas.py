@@ -14,7 +14,7 @@ from penstock_controller.cli.arguments import add_command, duration
 from penstock_controller.cli.connection import add_connection, connected
 from penstock_controller.cli.consent import add_consent, ask
 from penstock_controller.cli.failures import CommandError
-from penstock_controller.cli.quantities import age, counted, to_duration
+from penstock_controller.cli.quantities import counted, span, to_duration
 from penstock_controller.cli.render.wording import printable
 from penstock_controller.cli.table import table
 
@@ -108,7 +108,7 @@ def _ask(preview: admin_pb2.ChangeReplicasResponse, arguments: argparse.Namespac
     if streams == 0 or arguments.yes:
         return
     print(render(preview), end="", file=sys.stderr)
-    when = f"those left after {age(arguments.grace)}" if arguments.grace else "they"
+    when = f"those left after {span(arguments.grace)}" if arguments.grace else "they"
     ask(
         f"{counted(len(preview.replicas), 'replica')}, {counted(streams, 'stream')}; {when} are ended with 1012.",
         arguments,
