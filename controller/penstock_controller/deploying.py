@@ -7,7 +7,7 @@ from pathlib import Path
 
 from penstock.truss import ConfigError, PenstockSettings, load_config
 from penstock_controller.errors import InvalidRequestError
-from penstock_controller.identifiers import NAME_PATTERN, content_hash, deployment_id, model_name
+from penstock_controller.identifiers import check_name, content_hash, deployment_id, model_name
 from penstock_controller.records import Deployment, StreamLimits
 from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
@@ -42,13 +42,13 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
     if wanted.replicas is not None and wanted.replicas > REPLICAS_MAX:
         raise InvalidRequestError(f"replicas: must be 0 to {REPLICAS_MAX}, got {wanted.replicas}")
     environment = wanted.environment or DEFAULT_ENVIRONMENT
-    _check_name("environment", environment)
+    check_name("environment", environment)
     try:
         config = load_config(source)
     except ConfigError as exc:
         raise InvalidRequestError(f"{source} cannot be deployed:\n{exc}") from exc
     name = wanted.name or model_name(config.model_name) or model_name(source.name)
-    _check_name("name", name)
+    check_name("name", name)
     try:
         content = content_hash(source)
     except OSError as exc:
@@ -66,13 +66,6 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         environments=(environment,),
         created_wall=now_wall,
     )
-
-
-def _check_name(key: str, value: str) -> None:
-    if not NAME_PATTERN.fullmatch(value):
-        raise InvalidRequestError(
-            f"{key}: must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit, got {value!r}"
-        )
 
 
 def _scaling(settings: PenstockSettings) -> ScalingSettings:

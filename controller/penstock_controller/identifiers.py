@@ -8,6 +8,8 @@ import re
 import secrets
 from pathlib import Path
 
+from penstock_controller.errors import InvalidRequestError
+
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 """What a model name may be; it is part of paths and host names."""
 
@@ -25,6 +27,14 @@ def model_name(text: str) -> str:
     """Turns a name that people gave into one that can stand in a path; empty when nothing of it can."""
     slug = re.sub(r"[^a-z0-9_-]+", "-", text.strip().lower()).strip("-_")
     return slug[:63].rstrip("-_")
+
+
+def check_name(key: str, value: str) -> None:
+    """Raises InvalidRequestError when `value` cannot name a model or an environment; `key` names it for the caller."""
+    if not NAME_PATTERN.fullmatch(value):
+        raise InvalidRequestError(
+            f"{key}: must be 1 to 63 of a-z, 0-9, '-' and '_', starting with a letter or digit, got {value!r}"
+        )
 
 
 def deployment_id(name: str, content_hash: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from penstock_controller.errors import ConflictError, InvalidRequestError
+from penstock_controller.identifiers import check_name
 from penstock_controller.naming import PRODUCTION, find_deployment, find_replicas
 from penstock_controller.promotions import Promotions, return_replica
 from penstock_controller.records import Deployment, Promotion, ReplicaState
@@ -141,7 +142,8 @@ class Operations:
             for deployment in chosen:
                 world.store.put_deployment(replace(deployment, overrides=replace(deployment.overrides, paused=paused)))
             world.load_deployments()
-            world.event("scaling_paused" if paused else "scaling_resumed", name or "all deployments")
+            kind = "scaling_paused" if paused else "scaling_resumed"
+            world.event(kind, "by an operator" if name else "all deployments", chosen[0].deployment_id if name else None)
         world.changed()
         return [d.deployment_id for d in world.deployments.values() if d.overrides.paused or world.all_paused]
 
@@ -171,6 +173,7 @@ class Operations:
         """
         world = self._world
         environment = environment or PRODUCTION
+        check_name("environment", environment)
         async with self._acting:
             deployment = find_deployment(name, world.deployments.values())
             if deployment.retired or deployment.stopped:
@@ -190,7 +193,7 @@ class Operations:
             name=deployment.name,
             environment=environment,
             to_deployment_id=deployment.deployment_id,
-            from_deployment_id=before.deployment_id if before is not None and is_new else "",
+            from_deployment_id=before.deployment_id if before is not None else "",
             open_streams=self._open_streams(before.deployment_id) if before is not None and is_new else 0,
             pending=pending,
         )

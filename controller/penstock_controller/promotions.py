@@ -80,6 +80,9 @@ class Promotions:
             )
             store.delete_promotion(promotion.name, promotion.environment)
         world.load_deployments()
+        if before is not None and (old := world.deployments[before]).superseded and old.overrides.replicas is not None:
+            # A fixed number was meant for the deployment that serves.
+            world.put_deployment(replace(old, overrides=replace(old.overrides, replicas=None)))
         text = f"{promotion.environment} points to it" + (f", no longer to {before}" if before else "")
         world.event("deployment_promoted", text, promotion.deployment_id)
         log.info(

@@ -26,9 +26,9 @@ from penstock.state_dir import (
 from penstock_controller.actuators.local import RUNNER_COMMAND, LocalActuator
 from penstock_controller.reconciler import Reconciler
 from penstock_controller.registry import Registry
+from penstock_controller.schema import StoreVersionError
 from penstock_controller.service import AddressError, ControllerServer, is_local
 from penstock_controller.status_view import ControllerFacts
-from penstock_controller.schema import StoreVersionError
 from penstock_controller.store import Store
 
 DATABASE_FILE = "controller.db"

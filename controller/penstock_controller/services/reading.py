@@ -192,6 +192,10 @@ class AdminReads(admin_pb2_grpc.AdminServiceServicer):
         cold_starts = world.load.cold_start_count
         is_first = True
         while not self._is_ending:
+            if is_first and world.registry.recovering:
+                # Counts would begin too low, and rise without a stream.
+                await world.changes.wait(RECORD_INTERVAL_S)
+                continue
             newest = world.load.cold_start_count
             loads = [
                 _load(parts, deployment, cold_starts)
@@ -204,8 +208,9 @@ class AdminReads(admin_pb2_grpc.AdminServiceServicer):
                 is_first = False
                 told = {load.deployment_id: load for load in loads}
                 await context.write(admin_pb2.RecordLoadResponse(at=timestamp(parts.wall()), loads=changed))
-            await asyncio.sleep(RECORD_INTERVAL_S)
+            # In this order: what rings during the sleep is seen by the look that follows.
             await world.changes.wait(WATCH_LOOK_S)
+            await asyncio.sleep(RECORD_INTERVAL_S)
 
 
 def _load(parts: AdminParts, deployment: Deployment, cold_starts_after: int) -> admin_pb2.DeploymentLoad:

@@ -21,7 +21,11 @@ from penstock_controller.simulate.timeline import Timeline
 DEPLOYMENT = "simulated"
 
 GATHER_S = 0.02
-"""Time for which changes of the demand are gathered into one status, as in the edge."""
+"""Time for which changes are gathered into one status, as in the edge."""
+
+STATUS_S = 1.0
+"""Longest time until the controller hears of a change of the demand. It hears at once when a line begins or has
+doubled, when a replica has refused, and after a snapshot."""
 
 ALL_NEWS_S = 0.9
 """A snapshot is applied as a whole at least so often, and otherwise only where something has changed: the rest would
@@ -154,7 +158,9 @@ class SimulatedEdge:
         self._all_renewed_at = -ALL_NEWS_S
         self._joined = 0
         """Streams that have waited so far."""
-        self._is_demand_due = False
+        self._demand_at: float | None = None
+        """When the controller is told of the line; None when it knows."""
+        self._told_at = 0.0
         self._demand_told = 0
         self._retry_at: float | None = None
         self._is_wake_due = False
@@ -176,6 +182,7 @@ class SimulatedEdge:
         """A snapshot has arrived. It is applied when it is needed, which nobody can tell from at once."""
         self._pending, self._pending_at = snapshot, self._timeline.now
         self._changed |= snapshot.changed
+        self._tell_by(self._pending_at + GATHER_S)
         if self._line:
             self._wake()
 
@@ -249,6 +256,7 @@ class SimulatedEdge:
         if stream.tried is None:
             stream.tried = set()
         stream.tried.add(replica_id)
+        self._tell_by(now + GATHER_S)
         self._attempt(stream)
 
     def _end(self, stream: Stream) -> None:
@@ -297,13 +305,14 @@ class SimulatedEdge:
             insort(self._line, stream, key=_position)
         else:
             self._line.append(stream)
-        self._line_changed()
+        doubled = len(self._line) & (len(self._line) - 1) == 0
+        self._tell_by(now + GATHER_S if doubled else self._told_at + STATUS_S)
         self._arm_retry()
 
     def _leave_line(self, stream: Stream) -> None:
         index = 0 if self._line[0] is stream else bisect_left(self._line, stream.position, key=_position)
         del self._line[index]
-        self._line_changed()
+        self._tell_by(self._told_at + STATUS_S)
 
     def _timeout(self, stream: Stream) -> None:
         if stream.state is StreamState.WAITING:
@@ -341,13 +350,20 @@ class SimulatedEdge:
             self._retry_at = None
             self._wake()
 
-    def _line_changed(self) -> None:
-        if not self._is_demand_due:
-            self._is_demand_due = True
-            self._timeline.after(GATHER_S, self._tell_demand)
+    def _tell_by(self, at: float) -> None:
+        """Has the controller told of the line by `at`, if it does not know its length."""
+        if self.waiting == self._demand_told:
+            return
+        at = max(at, self._timeline.now)
+        if self._demand_at is None or at < self._demand_at:
+            self._demand_at = at
+            self._timeline.at(at, self._tell_demand, at)
 
-    def _tell_demand(self) -> None:
-        self._is_demand_due = False
+    def _tell_demand(self, at: float) -> None:
+        if self._demand_at != at:
+            return
+        self._demand_at = None
+        self._told_at = at
         if self.waiting != self._demand_told:
             self._demand_told = self.waiting
             self._timeline.after(self._demand_delay_s, self._events.demand, self.number, self.waiting)

@@ -15,15 +15,15 @@ class Timeline:
     def __init__(self) -> None:
         self.now = 0.0
         """Simulated seconds."""
-        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._heap: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
         self._planned = 0
 
-    def at(self, when: float, action: Callable[..., None], *args: Any) -> None:
+    def at(self, when: float, action: Callable[..., object], *args: Any) -> None:
         """Plans `action(*args)`. A time in the past means now: time never goes back."""
         self._planned += 1
         heapq.heappush(self._heap, (max(when, self.now), self._planned, action, args))
 
-    def after(self, seconds: float, action: Callable[..., None], *args: Any) -> None:
+    def after(self, seconds: float, action: Callable[..., object], *args: Any) -> None:
         """Plans `action(*args)` for `seconds` from now."""
         self._planned += 1
         heapq.heappush(self._heap, (self.now + max(0.0, seconds), self._planned, action, args))

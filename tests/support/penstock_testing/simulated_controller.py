@@ -30,8 +30,9 @@ WALL = 1_700_000_000.0
 class _FragileDatabase:
     """A connection that ends with the process, at a given statement if need be."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, on_death: Callable[[], None]) -> None:
         self.connection = connection
+        self._on_death = on_death
         self.dies_after: int | None = None
         """Statements that still write before the process dies; None: it lives."""
         self.is_dead = False
@@ -50,6 +51,7 @@ class _FragileDatabase:
         if self.dies_after is not None and not statement.lstrip().startswith("SELECT"):
             self.dies_after -= 1
             if self.dies_after < 0:
+                self._on_death()
                 raise KilledError
 
     def die(self) -> None:
@@ -66,7 +68,6 @@ class ControllerLife:
 
     Args:
         on_look: called after each look at a deployment.
-        on_death: called when the life has killed itself, at a statement or a start.
     """
 
     def __init__(
@@ -85,15 +86,15 @@ class ControllerLife:
         self.is_ready = False
         self.is_left_behind = False
         self.opened_at = network.loop.time()
-        self.dies_at_start = False
+        self._is_to_die_at_start = False
         self.store = Store(path)
-        self._database = _FragileDatabase(self.store.__dict__["_db"])
+        self._database = _FragileDatabase(self.store.__dict__["_db"], self.kill)
         self._use(self._database)
         self.actuator = SimulatedActuator(
             machine,
             check_stop=lambda process: check_stop(self, process),
             check_start=lambda spec: check_start(self, spec),
-            dies_at_start=lambda: self.dies_at_start,
+            dies_at_start=self._dies_at_start,
         )
         clock = network.loop.time
         self.registry = Registry(epoch=self.store.next_epoch(), now=clock())
@@ -143,10 +144,9 @@ class ControllerLife:
         """It dies at a statement that writes, after `statements` others."""
         self._database.dies_after = statements
 
-    @property
-    def has_died(self) -> bool:
-        """It has met its end at a statement or a start, and only has to be buried."""
-        return self._database.dies_after is not None and self._database.dies_after < 0
+    def kill_at_start(self) -> None:
+        """It dies while it starts the next replica, before or after the process exists."""
+        self._is_to_die_at_start = True
 
     def leave_behind(self) -> None:
         """A successor takes over its database and its machine; itself it does not know that."""
@@ -157,6 +157,11 @@ class ControllerLife:
         self._database.connection.backup(copy)
         self._database.connection.close()
         self._database.connection = copy
+
+    def _dies_at_start(self) -> bool:
+        if self._is_to_die_at_start:
+            self.kill()
+        return self._is_to_die_at_start
 
     def _use(self, database: _FragileDatabase) -> None:
         self.store.__dict__["_db"] = self.store.journal.__dict__["_db"] = database

@@ -74,7 +74,7 @@ def test_note_names_each_column_once() -> None:
 
 @given(
     cells=st.lists(st.tuples(*[st.text(max_size=30).filter(lambda t: "\n" not in t)] * 4), max_size=5),
-    width=st.integers(14, 80),
+    width=st.integers(10, 80),
 )
 def test_table_that_may_be_cut_always_fits(cells: list[tuple[str, str, str, str]], width: int) -> None:
     columns = (Column("A", least=8), Column("B", least=4), Column("C", least=5, leaves=1), Column("D", leaves=2))

@@ -3,8 +3,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from penstock_controller.errors import InvalidRequestError
 from penstock_controller.records import Deployment, ReplicaState
 from penstock_controller.scaling.config import ScalingSettings
+from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.sessions import RunnerSession
 from penstock_testing.controller_parts import ControllerParts, controller_parts, deployment, report
 
@@ -160,6 +164,38 @@ def test_apply_takes_the_place_of_a_promotion_that_waits(tmp_path: Path) -> None
             await promote(parts, "echo-2")
             await parts.operations.apply([version(1)], prune=False)
             assert parts.world.promotions == []
+
+    asyncio.run(scenario())
+
+
+def test_fixed_number_of_replicas_ends_with_the_promotion_of_another_deployment(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await two_versions(parts)
+            await parts.operations.scale("echo-1", ScalingOverrides(replicas=3, max_concurrency=9), dry_run=False)
+            await promote(parts, "echo-2", at_once=True)
+            assert parts.world.deployments["echo-1"].overrides == ScalingOverrides(max_concurrency=9)
+
+    asyncio.run(scenario())
+
+
+def test_promotion_to_where_an_environment_points_already_says_so(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await two_versions(parts)
+            outcome = await parts.operations.promote("echo-1", "", deadline_s=None, at_once=False, dry_run=False)
+            assert (outcome.from_deployment_id, outcome.to_deployment_id) == ("echo-1", "echo-1")
+            assert (outcome.open_streams, outcome.pending) == (0, False)
+
+    asyncio.run(scenario())
+
+
+def test_environment_must_be_a_name(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await two_versions(parts)
+            with pytest.raises(InvalidRequestError, match="environment: must be 1 to 63"):
+                await parts.operations.promote("echo-1", "prod!", deadline_s=None, at_once=False, dry_run=False)
 
     asyncio.run(scenario())
 

@@ -108,6 +108,27 @@ def test_without_a_free_slot_streams_wait_in_line_until_a_snapshot_brings_one() 
     assert kit.demands == [(0.025, 3), (5.025, 1)]
 
 
+def test_the_controller_hears_at_once_of_a_line_that_has_doubled_and_else_within_a_second() -> None:
+    kit = Kit([], queue_streams_max=100)
+    kit.run(5.0)
+    for number in range(5):
+        kit.timeline.at(5.0 + 0.1 * number, kit.arrive)
+    kit.run(8.0)
+
+    assert kit.demands == [(5.025, 1), (5.125, 2), (5.325, 4), (6.325, 5)]
+
+
+def test_a_snapshot_is_followed_by_news_of_the_line() -> None:
+    kit = Kit([], queue_streams_max=100)
+    for number in range(3):
+        kit.timeline.at(0.1 * number, kit.arrive)
+    kit.run(0.3)
+    kit.publish()
+    kit.run(0.4)
+
+    assert kit.demands == [(0.025, 1), (0.125, 2), (0.325, 3)]
+
+
 def test_the_end_of_a_stream_wakes_the_first_in_line() -> None:
     kit = Kit([1])
     kit.publish()

@@ -51,7 +51,7 @@ def state(d: admin_pb2.DeploymentStatus) -> Cell:
     """Returns what stands between a deployment and new streams."""
     if d.retired:
         return Cell("retired", Tone.WARNING)
-    if False:
+    if d.pending_environment:
         return Cell("pending", Tone.WARNING)
     if d.superseded:
         return Cell("superseded", Tone.FAINT)
