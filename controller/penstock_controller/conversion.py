@@ -21,7 +21,8 @@ from penstock_controller.records import (
     Subscription,
 )
 from penstock_controller.registry import HEARTBEAT_S, ReplicaRow, RouteTable
-from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import PlacementStrategy
+from penstock_controller.scaling.overrides import effective, overridden
 
 _STATE_TO_WIRE = {
     ReplicaState.STARTING: control_pb2.REPLICA_STATE_STARTING,
@@ -144,7 +145,9 @@ def decision_to_wire(decision: ScaleDecision) -> admin_pb2.ScaleDecision:
     )
 
 
-def autoscaling_to_wire(settings: ScalingSettings) -> admin_pb2.Autoscaling:
+def autoscaling_to_wire(deployment: Deployment) -> admin_pb2.Autoscaling:
+    """The settings in force."""
+    settings = effective(deployment.scaling, deployment.overrides)
     return admin_pb2.Autoscaling(
         min_replica=settings.min_replica,
         max_replica=settings.max_replica,
@@ -158,6 +161,7 @@ def autoscaling_to_wire(settings: ScalingSettings) -> admin_pb2.Autoscaling:
         buffer_slots=settings.buffer_slots,
         placement=settings.placement,
         cordon_surplus=settings.cordon_surplus,
+        overridden=overridden(deployment.scaling, deployment.overrides),
     )
 
 

@@ -143,7 +143,10 @@ class Operations:
                 world.store.put_deployment(replace(deployment, overrides=replace(deployment.overrides, paused=paused)))
             world.load_deployments()
             kind = "scaling_paused" if paused else "scaling_resumed"
-            world.event(kind, "by an operator" if name else "all deployments", chosen[0].deployment_id if name else None)
+            if name:
+                world.event(kind, "by an operator", chosen[0].deployment_id)
+            else:
+                world.event(kind, "all deployments")
         world.changed()
         return [d.deployment_id for d in world.deployments.values() if d.overrides.paused or world.all_paused]
 

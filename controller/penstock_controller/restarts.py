@@ -119,7 +119,7 @@ class Restarts:
 
     def released(self) -> Restarts:
         """The replica left on purpose; the next one may start at once."""
-        return replace(self, state=PlaceState.EMPTY, failures=0, started_at=None, next_start_at=None)
+        return replace(self, state=PlaceState.EMPTY, starts=0, failures=0, started_at=None, next_start_at=None)
 
 
 def delay_after(kind: ExitKind, failures: int) -> float:

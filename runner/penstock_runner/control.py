@@ -63,7 +63,12 @@ class StatusSource(Protocol):
 
 
 class ControlLine:
-    """Keeps the controller at `address` informed until closed. All methods may be called from any thread."""
+    """Keeps the controller at `address` informed until closed. All methods may be called from any thread.
+
+    Args:
+        on_alone: called on the control thread after every attempt that came to nothing or ended, every few seconds,
+            with the replica as it is then.
+    """
 
     def __init__(
         self,
@@ -73,12 +78,14 @@ class ControlLine:
         commands: Commands,
         *,
         on_attached: Callable[[], None] = lambda: None,
+        on_alone: Callable[[Status], None] = lambda _: None,
     ) -> None:
         self._address = address
         self._identity = identity
         self._source = source
         self._commands = commands
         self._on_attached = on_attached
+        self._on_alone = on_alone
         self._state = AttachState()
         self._wakeup = threading.Condition()
         # Guarded by _wakeup:
@@ -134,6 +141,8 @@ class ControlLine:
             with self._wakeup:
                 if self._finished or (self._closing and heard):
                     return
+            self._on_alone(self._source.read())
+            with self._wakeup:
                 pause_s = self._state.disconnected()
                 # Spread, so that the runners of one machine do not come back in step.
                 self._wakeup.wait_for(lambda: self._finished, pause_s * random.uniform(0.8, 1.2))

@@ -28,6 +28,7 @@ import structlog
 
 from penstock.state_dir import write_atomically
 from penstock.truss import ConfigError, PenstockSettings, TrussConfig, load_config
+from penstock_runner.attach_state import Status
 from penstock_runner.control import ControlLine
 from penstock_runner.control_messages import Identity
 from penstock_runner.model.errors import ModelLoadError
@@ -68,6 +69,7 @@ class RunnerProcess:
         self._replica = Replica(None, self._loop, self._cut_streams)
         self._line: ControlLine | None = None
         self._load_thread: threading.Thread | None = None
+        self._run_facts: dict[str, object] = {}
 
     @property
     def is_loading(self) -> bool:
@@ -193,7 +195,9 @@ class RunnerProcess:
             version=importlib.metadata.version("penstock"),
             started_at_s=self._started_at_s,
         )
-        line = ControlLine(self._options.controller, identity, self._replica, self._replica)
+        line = ControlLine(
+            self._options.controller, identity, self._replica, self._replica, on_alone=self._note_streams
+        )
         self._replica.on_change = line.changed
         self._replica.answer_drain = lambda drain_id, accepted, active: line.answer_drain(
             drain_id, accepted=accepted, active_streams=active
@@ -229,7 +233,7 @@ class RunnerProcess:
         path = self._options.run_file
         if path is None:
             return
-        content = {
+        self._run_facts = {
             "replica_id": self._options.replica_id,
             "deployment_id": self._options.deployment_id,
             "pid": os.getpid(),
@@ -238,9 +242,25 @@ class RunnerProcess:
             "boot_id": self._boot_id,
         }
         try:
-            write_atomically(path, json.dumps(content) + "\n")
+            write_atomically(path, json.dumps(self._run_facts) + "\n")
         except OSError as exc:
             raise ModelLoadError(f"--run-file: {path} cannot be written: {exc.strerror or exc}") from exc
+
+    def _note_streams(self, status: Status) -> None:
+        """Writes down what is served, for operators who look while there is no controller. Any thread."""
+        path = self._options.run_file
+        if path is None or not self._run_facts:
+            return
+        counts = {
+            "state": status.state.value.lower(),
+            "active_streams": status.active_streams,
+            "stream_capacity": status.stream_capacity,
+        }
+        try:
+            if path.exists():  # a controller that is gone for good may have removed it
+                write_atomically(path, json.dumps({**self._run_facts, **counts}) + "\n")
+        except OSError as exc:
+            _log.warning("run_file_not_written", path=str(path), error=exc.strerror)
 
     def _watch_signals(self) -> None:
         # Not loop.add_signal_handler: that one would wait for a loop that the model blocks, and a second signal is to

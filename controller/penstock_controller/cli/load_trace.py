@@ -103,7 +103,8 @@ class LoadTrace:
             "starting": load.starting_replicas,
             "cold_starts": [round(to_seconds(start), 3) for start in load.cold_starts],
         }
-        names = [field.name for field in load.autoscaling.DESCRIPTOR.fields]
+        # The settings themselves; that an operator changed one is no part of the load.
+        names = [field.name for field in load.autoscaling.DESCRIPTOR.fields if field.name != "overridden"]
         autoscaling = {name: _plain(getattr(load.autoscaling, name)) for name in names}
         if load.HasField("autoscaling") and autoscaling != self._autoscaling.get(load.deployment_id):
             self._autoscaling[load.deployment_id] = content["autoscaling"] = autoscaling

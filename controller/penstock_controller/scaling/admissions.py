@@ -29,7 +29,7 @@ def with_streams(admissions: Admissions, active_streams: int, now: float) -> Adm
     else:
         rising = (*admissions, (now, active_streams))
     outdated = 0
-    while outdated + 1 < len(rising) and rising[outdated + 1][0] <= now - SETTLE_S:
+    while outdated + 1 < len(rising) and rising[outdated + 1][0] + SETTLE_S <= now:
         outdated += 1
     return rising[outdated:]
 

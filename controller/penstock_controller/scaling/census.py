@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from penstock_controller.records import ReplicaState
@@ -32,7 +33,9 @@ class Census:
 
     present: int
     """Replicas that keep their place: all but the draining."""
-    starting: int
+    starting: frozenset[str]
+    startups: tuple[float, ...]
+    """Of those that were starting at the census before and are ready now: how long it took, in seconds."""
     ready: int
     heard: int
     """Ready ones that are not suspect."""
@@ -48,9 +51,18 @@ class Census:
     """The first to go; the smallest id among equals."""
 
 
-def count(observation: Observation, idle_since: Mapping[str, float], max_concurrency: int, now: float) -> Census:
-    """Counts the replicas. `idle_since` is that of the census before."""
-    present = starting = ready = heard = busy = free = active = 0
+def count(
+    observation: Observation,
+    max_concurrency: int,
+    now: float,
+    *,
+    idle_since: Mapping[str, float],
+    starting: AbstractSet[str],
+) -> Census:
+    """Counts the replicas. `idle_since` and `starting` are those of the census before."""
+    present = ready = heard = busy = free = active = 0
+    still_starting: list[str] = []
+    startups: list[float] = []
     idle: dict[str, float] = {}
     longest: tuple[float, str] | None = None
     longest_slots = 0
@@ -62,10 +74,12 @@ def count(observation: Observation, idle_since: Mapping[str, float], max_concurr
         streams = replica.active_streams
         active += streams
         if state is _STARTING:
-            starting += 1
+            still_starting.append(replica.replica_id)
         if state is not _READY:
             continue
         ready += 1
+        if starting and replica.replica_id in starting:
+            startups.append(replica.age_s)
         if replica.suspect:
             continue
         heard += 1
@@ -85,7 +99,8 @@ def count(observation: Observation, idle_since: Mapping[str, float], max_concurr
             busy += 1
     return Census(
         present=present,
-        starting=starting,
+        starting=frozenset(still_starting),
+        startups=tuple(startups),
         ready=ready,
         heard=heard,
         busy=busy,

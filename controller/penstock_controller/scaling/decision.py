@@ -24,6 +24,12 @@ class PolicyState:
     admissions: tuple[tuple[float, int], ...] = ()
     """(time, open streams), rising: the least of lately, from which follows how many were admitted; metric streams
     only."""
+    levels: tuple[tuple[float, int], ...] = ()
+    """(time, streams) over the last seconds, from which follows how fast they get more; metric streams only."""
+    starting: frozenset[str] = frozenset()
+    """Replicas that were starting."""
+    startups: tuple[float, ...] = ()
+    """How long the last replicas took to start, in seconds."""
     failing_since: float | None = None
     """Since when some replica fails again and again."""
     cordoned: frozenset[str] = frozenset()

@@ -35,6 +35,13 @@ def effective(settings: ScalingSettings, overrides: ScalingOverrides) -> Scaling
     return replace(settings, min_replica=least, max_replica=max(1, most), max_concurrency=slots)
 
 
+def overridden(settings: ScalingSettings, overrides: ScalingOverrides) -> list[str]:
+    """Returns the keys whose value in force is not that of config.yaml."""
+    in_force = effective(settings, overrides)
+    keys = ("min_replica", "max_replica", "max_concurrency")
+    return [key for key in keys if getattr(in_force, key) != getattr(settings, key)]
+
+
 def check(overrides: ScalingOverrides) -> str | None:
     """Returns what is wrong with the values, with key, value and range; None when nothing is."""
     ranges = (

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from penstock_controller.scaling.admissions import with_streams
+from penstock_controller.scaling.admissions import admitted, with_streams
 from penstock_controller.scaling.census import Census, count
 from penstock_controller.scaling.config import Metric, ScalingConfig, ScalingSettings
 from penstock_controller.scaling.decision import Decision, PolicyState, Reason, Victim
 from penstock_controller.scaling.load_window import with_load
 from penstock_controller.scaling.observation import Observation
+from penstock_controller.scaling.trend import STARTUPS_MAX, startup_s, window_s, with_level
 from penstock_controller.scaling.wording import amount, seconds_left, verb
 
 
@@ -120,7 +121,7 @@ class Situation:
             "max_replica": self.maximum,
             "ready_replicas": census.ready,
             "suspect_replicas": census.ready - census.heard,
-            "starting_replicas": census.starting,
+            "starting_replicas": len(census.starting),
             "vacant_places": self.vacant,
             "crash_looping_replicas": self.crash_looping,
             "idle_replicas": len(census.idle_since),
@@ -134,7 +135,8 @@ class Situation:
 def survey(config: ScalingConfig, state: PolicyState, observation: Observation, now: float) -> Situation:
     """Looks at a deployment, and brings what is remembered up to now."""
     settings = config.settings
-    census = count(observation, state.idle_since, max(1, settings.max_concurrency), now)
+    slots = max(1, settings.max_concurrency)
+    census = count(observation, slots, now, idle_since=state.idle_since, starting=state.starting)
     places = max(state.target, census.present)
     minimum, floor = _floor(config)
     maximum = max(0, settings.max_replica)
@@ -180,12 +182,20 @@ def _remembered(
         failing_since = None
     elif failing_since is None:
         failing_since = now
-    by_requests = settings.metric is Metric.REQUESTS
-    load = float(census.active_streams + observation.waiting_streams)
-    return replace(
+    state = replace(
         state,
         idle_since=census.idle_since,
         failing_since=failing_since,
-        samples=with_load(state.samples, load, settings.autoscaling_window_s, now) if by_requests else (),
-        admissions=() if by_requests else with_streams(state.admissions, census.active_streams, now),
+        starting=census.starting,
+        startups=(*state.startups, *census.startups)[-STARTUPS_MAX:],
     )
+    active, waiting = census.active_streams, observation.waiting_streams
+    if settings.metric is Metric.REQUESTS:
+        samples = with_load(state.samples, float(active + waiting), settings.autoscaling_window_s, now)
+        return replace(state, samples=samples, admissions=(), levels=())
+    admissions = with_streams(state.admissions, active, now)
+    streams = active + max(0, waiting - admitted(admissions, active))
+    # Replicas that are heard of again after a restart of the controller bring streams that are not new.
+    before = () if observation.recovering else state.levels
+    levels = with_level(before, streams, window_s(startup_s(state.startups)), now)
+    return replace(state, samples=(), admissions=admissions, levels=levels)

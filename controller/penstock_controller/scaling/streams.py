@@ -11,6 +11,7 @@ from penstock_controller.records import ReplicaState
 from penstock_controller.scaling.admissions import admitted, settled_at
 from penstock_controller.scaling.decision import Decision, Victim
 from penstock_controller.scaling.situation import Situation, next_removal, waits
+from penstock_controller.scaling.trend import changes_at, expected, startup_s
 from penstock_controller.scaling.wording import amount, seconds_left, verb
 
 
@@ -32,6 +33,8 @@ def decide_streams(situation: Situation) -> Decision:
         "trigger_streams": _trigger(situation),
         "buffer_slots": _buffer(situation),
         "busy_replicas": situation.census.busy,
+        "expected_streams": _expected(situation),
+        "startup_s": startup_s(situation.state.startups),
         "load_asks_for": wish.replicas,
     }
     cordoned = _cordoned(situation, wish)
@@ -61,7 +64,7 @@ def decide_streams(situation: Situation) -> Decision:
         blocked=[*blocked, removal.blocked],
         cordoned=cordoned,
         inputs=inputs,
-        again_at=min((at for at in (wish.again_at, removal.again_at) if at is not None), default=None),
+        again_at=_earliest(wish.again_at, removal.again_at),
         state=replace(situation.state, last_removal_at=situation.now) if removal.rule else None,
     )
 
@@ -76,19 +79,26 @@ def _wish(situation: Situation) -> _Wish:
     waiting = situation.observation.waiting_streams
     fresh = max(0, waiting - admitted(situation.state.admissions, census.active_streams))
     room = census.free_slots + situation.coming * slots
-    again_at = settled_at(situation.state.admissions) if waiting > room else None
+    rising, start = _expected(situation), startup_s(situation.state.startups)
+    again_at = _earliest(
+        settled_at(situation.state.admissions) if waiting > room else None,
+        None if situation.winding_down else changes_at(situation.state.levels, start),
+    )
     if waiting > 0 and census.ready == 0 and situation.coming == 0:
         wanted = max(places, -(-(waiting + buffer) // slots))
         text = f"{waits(situation)} and no replica is ready or starting"
         return _Wish(wanted, "from_zero", text)
-    missing = fresh + buffer - room
+    missing = fresh + buffer + rising - room
     if missing > 0:
         wanted = places + -(-missing // slots)
         coming = f"{census.free_slots} free and {situation.coming * slots} coming"
         if fresh > room:
             text = f"{amount(fresh, 'stream')} {verb(fresh, 'waits', 'wait')}, {coming}"
             return _Wish(wanted, "burst", text, again_at)
-        return _Wish(wanted, "buffer", f"buffer_slots is {buffer}, {coming}", again_at)
+        if fresh + buffer > room:
+            return _Wish(wanted, "buffer", f"buffer_slots is {buffer}, {coming}", again_at)
+        text = f"{amount(rising, 'stream')} more to be expected in the {start:.0f} s of a start, {coming}"
+        return _Wish(wanted, "trend", text, again_at)
     if census.heard and census.busy == census.heard and not situation.coming and not situation.winding_down:
         text = f"every ready replica has {_trigger(situation)} or more of {amount(slots, 'stream')}"
         return _Wish(places + 1, "all_busy", text, again_at)
@@ -102,6 +112,12 @@ def _trigger(situation: Situation) -> int:
 
 def _buffer(situation: Situation) -> int:
     return 0 if situation.winding_down else max(0, situation.settings.buffer_slots)
+
+
+def _expected(situation: Situation) -> int:
+    if situation.winding_down:
+        return 0
+    return expected(situation.state.levels, startup_s(situation.state.startups))
 
 
 def _usage(situation: Situation) -> str:
@@ -140,8 +156,7 @@ def _removal(situation: Situation) -> _Removal:
         return replace(failing, victims=idle.victims)
     if idle.rule:
         return idle
-    again_at = min((at for at in (failing.again_at, idle.again_at) if at is not None), default=None)
-    return _Removal(blocked=idle.blocked or failing.blocked, again_at=again_at)
+    return _Removal(blocked=idle.blocked or failing.blocked, again_at=_earliest(failing.again_at, idle.again_at))
 
 
 def _failing(situation: Situation) -> _Removal:
@@ -179,8 +194,11 @@ def _idle(situation: Situation) -> _Removal:
         if census.busy == left and (left or census.active_streams):
             busy = f"every replica at {_trigger(situation)} or more streams"
             return _Removal(blocked=f"removing the idle replica would leave {busy}")
-        if census.free_slots - idle.slots < _buffer(situation):
+        left_free = census.free_slots - idle.slots
+        if left_free < _buffer(situation):
             return _Removal(blocked=f"buffer_slots is {_buffer(situation)}")
+        if left_free < _buffer(situation) + _expected(situation):
+            return _Removal(blocked=f"{amount(_expected(situation), 'stream')} more to be expected")
     due_at = _due_at(situation, idle.since)
     if situation.now < due_at:
         return _Removal(blocked=next_removal(due_at, situation.now), again_at=due_at)
@@ -200,6 +218,10 @@ def _due_at(situation: Situation, since: float) -> float:
 def _next_look(situation: Situation) -> float | None:
     # A victim's answer is an event. This is for what goes after it, and for an answer that never comes.
     return None if situation.winding_down else situation.now + situation.settings.scale_down_interval_s
+
+
+def _earliest(*times: float | None) -> float | None:
+    return min((at for at in times if at is not None), default=None)
 
 
 # Fragments.

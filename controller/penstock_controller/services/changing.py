@@ -11,7 +11,7 @@ from penstock_controller.deploying import WantedDeployment, prepare_deployment
 from penstock_controller.errors import ControllerError, InvalidRequestError
 from penstock_controller.operations import ReplicaChange
 from penstock_controller.records import Deployment
-from penstock_controller.scaling.overrides import ScalingOverrides, effective
+from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.services.reading import STREAMS_MAX, AdminReads, Context
 from penstock_controller.services.refusal import refuse
 
@@ -154,7 +154,7 @@ class Admin(AdminReads):
 
     def _scaling_state(self, deployment: Deployment) -> admin_pb2.ScalingState:
         return admin_pb2.ScalingState(
-            autoscaling=autoscaling_to_wire(effective(deployment.scaling, deployment.overrides)),
+            autoscaling=autoscaling_to_wire(deployment),
             manual_replicas=deployment.overrides.replicas,
             target_replicas=self._parts.reconciler.world.scaling(deployment.deployment_id).state.target,
         )

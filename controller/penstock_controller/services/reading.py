@@ -17,7 +17,6 @@ from penstock_controller.naming import find_deployment, find_replicas
 from penstock_controller.reconciler import Reconciler
 from penstock_controller.records import Deployment, ReplicaState, ScaleDecision
 from penstock_controller.replica_view import ReplicaFacts
-from penstock_controller.scaling.overrides import effective
 from penstock_controller.services.refusal import refuse
 from penstock_controller.status_view import (
     ControllerFacts,
@@ -228,5 +227,5 @@ def _load(parts: AdminParts, deployment: Deployment, cold_starts_after: int) -> 
         ready_replicas=sum(r.state is ReplicaState.READY for r in own),
         starting_replicas=sum(r.state is ReplicaState.STARTING for r in own),
         cold_starts=[duration(s) for s in world.load.cold_starts(deployment_id, cold_starts_after)],
-        autoscaling=autoscaling_to_wire(effective(deployment.scaling, deployment.overrides)),
+        autoscaling=autoscaling_to_wire(deployment),
     )

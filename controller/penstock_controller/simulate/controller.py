@@ -109,6 +109,8 @@ class SimulatedController:
     def _reported(self, report: Report) -> None:
         known = self._known.get(report.replica_id)
         if known is not None:
+            if report.state is not known.state:
+                self._ages_at = -AGES_S  # how long a start took is told exactly
             known.state = report.state
             known.active_streams = report.active_streams
             self._observed.pop(report.replica_id, None)

@@ -306,13 +306,13 @@ class SimulatedEdge:
         else:
             self._line.append(stream)
         doubled = len(self._line) & (len(self._line) - 1) == 0
-        self._tell_by(now + GATHER_S if doubled else self._told_at + STATUS_S)
+        self._tell_by(now + GATHER_S if doubled else self._next_status_at())
         self._arm_retry()
 
     def _leave_line(self, stream: Stream) -> None:
         index = 0 if self._line[0] is stream else bisect_left(self._line, stream.position, key=_position)
         del self._line[index]
-        self._tell_by(self._told_at + STATUS_S)
+        self._tell_by(self._next_status_at())
 
     def _timeout(self, stream: Stream) -> None:
         if stream.state is StreamState.WAITING:
@@ -349,6 +349,10 @@ class SimulatedEdge:
         if self._retry_at == due:
             self._retry_at = None
             self._wake()
+
+    def _next_status_at(self) -> float:
+        """When a status is due by itself; those that bring no news are no events here."""
+        return self._timeline.now + STATUS_S - (self._timeline.now - self._told_at) % STATUS_S
 
     def _tell_by(self, at: float) -> None:
         """Has the controller told of the line by `at`, if it does not know its length."""

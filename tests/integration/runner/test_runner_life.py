@@ -91,6 +91,23 @@ def test_it_tells_starting_then_ready_and_writes_its_run_file(
     assert controller.statuses()[-1].HasField("event_loop_lag")
 
 
+def test_it_writes_down_what_it_serves_while_there_is_no_controller(
+    write_truss: WriteTruss, start_runner: StartRunner, controller: FakeController
+) -> None:
+    runner = start_runner(write_truss(GOOD), controller=controller, program=("-c", PROGRAM_WITH_OPEN_STREAM))
+    controller.wait_for(lambda: "READY" in controller.states())
+    before = json.loads(runner.run_file.read_text())
+    controller.stop()
+
+    def told() -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(runner.run_file.read_text())
+        return content
+
+    controller.wait_for(lambda: "active_streams" in told())
+
+    assert told() == {**before, "state": "ready", "active_streams": 1, "stream_capacity": 4}
+
+
 def test_health_service_tells_when_it_is_ready(
     write_truss: WriteTruss, start_runner: StartRunner, controller: FakeController
 ) -> None:

@@ -4,9 +4,7 @@ controller: every message of every stream comes back, in order, and only its own
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
 from collections import Counter
 from contextlib import suppress
@@ -17,10 +15,9 @@ import grpc
 from websockets.asyncio.client import ClientConnection
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
-from penstock.state_dir import read_controller_file
+from penstock_testing.bare_platform import BarePlatform, bare_platform
 from penstock_testing.figures import show
-from penstock_testing.platform import Platform, running_platform
-from penstock_testing.prover import Prover, ordered, run, write_prover
+from penstock_testing.prover import ordered, run, write_prover
 from penstock_testing.static_platform import wait_until
 
 ROUNDS = 200
@@ -80,18 +77,13 @@ class LiveStream:
 class Operator:
     """Does something to the platform in every round."""
 
-    def __init__(self, platform: Platform, random_: random.Random) -> None:
+    def __init__(self, platform: BarePlatform, random_: random.Random) -> None:
         self._platform = platform
         self._random = random_
         self.deployment_ids: list[str] = []
 
-    async def deploy(self, prover: Prover, environment: str) -> None:
-        """A further version of the model."""
-        spec = admin_pb2.DeploymentSpec(source=str(prover.model_dir), environment=environment)
-        answer = await self._call("ApplyDeployments", admin_pb2.ApplyDeploymentsRequest(deployments=[spec]))
-        self.deployment_ids.append(answer.deployments[0].deployment_id)
-
     async def act(self) -> None:
+        """One random action."""
         status = await self._call("GetStatus", admin_pb2.GetStatusRequest())
         actions = [self._promote, self._promote, self._scale, self._automatic, self._drain, self._cordon]
         action = self._random.choice(actions)
@@ -101,10 +93,8 @@ class Operator:
             await action(status)
 
     async def kill_controller(self) -> None:
-        found = read_controller_file(self._platform.state_dir)
-        assert found is not None
-        os.kill(found.pid, signal.SIGKILL)
         FIGURES["kill_controller"] += 1
+        await asyncio.to_thread(self._platform.replace_controller)
 
     async def _promote(self, status: admin_pb2.GetStatusResponse) -> None:
         request = admin_pb2.PromoteDeploymentRequest(
@@ -143,7 +133,7 @@ class Operator:
         await self._call("ChangeReplicas", admin_pb2.ChangeReplicasRequest(change=change, replicas=[replica_id]))
 
     async def _call(self, method: str, request: object) -> Any:
-        async with grpc.aio.insecure_channel(self._platform.controller) as channel:
+        async with grpc.aio.insecure_channel(self._platform.address) as channel:
             stub = admin_pb2_grpc.AdminServiceStub(channel)
             return await getattr(stub, method)(request, timeout=CALL_S, wait_for_ready=True)
 
@@ -153,11 +143,10 @@ def test_no_stream_is_cut_and_no_message_lost_whatever_operators_and_crashes_do(
     second = write_prover(tmp_path / "b", autoscaling={**AUTOSCALING, "max_replica": 6})
     random_ = random.Random(SEED)
 
-    async def scenario(platform: Platform) -> None:
+    async def scenario(platform: BarePlatform) -> None:
         operator = Operator(platform, random_)
-        operator.deployment_ids = [platform.ready["deployments"][0]["id"]]
-        await operator.deploy(second, "staging")
-        url = platform.websocket("prover")
+        operator.deployment_ids = [platform.apply(first.model_dir), platform.apply(second.model_dir, "staging")]
+        url = f"{platform.start_edge()}/model/prover/websocket"
         live: dict[LiveStream, asyncio.Task[None]] = {}
         ended: list[LiveStream] = []
         began = time.monotonic()
@@ -196,13 +185,16 @@ def test_no_stream_is_cut_and_no_message_lost_whatever_operators_and_crashes_do(
             **FIGURES,
         )
         await asyncio.to_thread(
-            wait_until, lambda: platform.active_streams() == 0, 20.0, "every slot is given back and counted"
+            wait_until,
+            lambda: sum(replica.active_streams for replica in platform.status().replicas) == 0,
+            20.0,
+            "every slot is given back and counted",
         )
         status = platform.status()
-        assert status["controller"]["epoch"] >= 1 + ROUNDS // KILL_EVERY - 2
-        assert all(replica["restarts"] == 0 for replica in status["replicas"])
+        assert status.controller.epoch == 1 + ROUNDS // KILL_EVERY
+        assert all(replica.restarts == 0 for replica in status.replicas)
 
-    with running_platform([first.model_dir], replicas=None) as platform:
+    with bare_platform(tmp_path) as platform:
         run(scenario(platform))
 
 

@@ -21,13 +21,6 @@ SEEDS = range(1, 11)
 RIVALS = ("baseten_literal", "kpa", "hpa", "ray_serve")
 CUTTERS = ("kpa", "hpa", "ray_serve")
 
-OUTRUN = pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="issue 3: a rise outruns one replica per cold start, while others act on averages and cut what they drain",
-)
-
-
 def side_by_side(
     shape: str, scaling: ScalingSettings, rivals: Mapping[str, AutoscalerFactory] | None = None
 ) -> Comparison:
@@ -41,11 +34,12 @@ def cuts(comparison: Comparison) -> dict[str, int]:
     return {one.name: sum(int(seed["streams_cut"] or 0) for seed in one.reports) for one in comparison.contenders}
 
 
-@pytest.mark.parametrize("shape", [pytest.param("step", marks=OUTRUN), "sine", pytest.param("flash", marks=OUTRUN)])
+@pytest.mark.parametrize("shape", ["step", "sine", "flash"])
 def test_with_default_settings_nobody_is_better_on_wait_and_cost_at_once(shape: str) -> None:
     comparison = side_by_side(shape, ScalingSettings(min_replica=1, max_replica=40, max_concurrency=8))
 
     assert comparison.beaten_by() == [], "\n" + render_table(comparison)
+    assert cuts(comparison)["penstock"] == 0
 
 
 @pytest.mark.parametrize("shape", ["step", "flash"])

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 SETTLED_S = 1.0
 """Time in which a change at a replica reaches the controller: 50 ms of coalescing and the delay of the network."""
 
+DISTURBED_S = 5.0
+"""Time after the end of a partition in which one side may still take a call for alive that the other has given up."""
+
 ORPHAN_S = 5.0
 """Time in which every attached replica has a place or leaves."""
 
@@ -109,8 +112,9 @@ class Checks:
             self.broken(f"a controller that is not in charge ends {process.replica_id}")
         if process.active_streams and not self.may_cut(process):
             self.broken(f"{process.replica_id} is ended with {process.active_streams} streams")
-        if life.registry.recovering:
-            self.broken(f"{process.replica_id} is ended while the controller recovers")
+        is_adopted = process.started_at < life.opened_at and not process.is_terminated
+        if life.registry.recovering and is_adopted and process.attached_epoch != life.epoch:
+            self.broken(f"{process.replica_id} is ended before the controller has heard of it")
 
     def check_start(self, life: ControllerLife, spec: ReplicaSpec) -> None:
         self._platform.trace(f"start of {spec.replica_id}")
@@ -143,7 +147,7 @@ class Checks:
         if not least <= target <= most:
             self.broken(f"target of {deployment.deployment_id} is {target}, not {least} to {most}")
         places = len(life.world.fleet.places(deployment.deployment_id))
-        if places != target:
+        if places != target and not life.registry.recovering:
             self.broken(f"{deployment.deployment_id} has {places} places with a target of {target}")
 
     # At any moment.
@@ -182,7 +186,7 @@ class Checks:
 
     def _was_disturbed(self, process: SimulatedProcess, life: ControllerLife, now: float) -> bool:
         at = self._platform.network.harmed_at.get(frozenset((process.node.name, life.node.name)))
-        return at is not None and at > now - SETTLED_S
+        return at is not None and at > now - DISTURBED_S
 
     def _compare(self, life: ControllerLife, process: SimulatedProcess) -> None:
         replica = life.registry.replica(process.replica_id)
@@ -258,7 +262,10 @@ class Checks:
             self.broken(f"they leave without end: {sorted(leavers)}")
         for deployment in life.world.deployments.values():
             config = life.reconciler.scaler.config(deployment)
-            least = 0 if config.superseded else config.settings.min_replica
+            settings = config.settings
+            spare = -(-settings.buffer_slots // settings.max_concurrency)
+            least = 0 if config.superseded else max(settings.min_replica, spare)
             target = life.world.scaling(deployment.deployment_id).state.target
             if target != least:
-                self.broken(f"{deployment.deployment_id} keeps {target} idle replicas, and needs {least}")
+                reason = life.reconciler.scaler.preview(deployment, self._platform.now).reason
+                self.broken(f"{deployment.deployment_id} keeps {target} idle replicas, and needs {least}: {reason}")

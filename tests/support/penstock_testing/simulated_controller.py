@@ -148,6 +148,11 @@ class ControllerLife:
         """It dies while it starts the next replica, before or after the process exists."""
         self._is_to_die_at_start = True
 
+    def live_on(self) -> None:
+        """It does not die after all."""
+        self._database.dies_after = None
+        self._is_to_die_at_start = False
+
     def leave_behind(self) -> None:
         """A successor takes over its database and its machine; itself it does not know that."""
         self.is_left_behind = True

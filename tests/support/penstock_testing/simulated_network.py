@@ -25,6 +25,9 @@ CONNECT_TIMEOUT_S = 20.0
 SERVER_KEEPALIVE_S = 50.0
 """Silence after which a server ends a call (30 s and 20 s, see the options of the controller)."""
 
+RESET_S = 3.0
+"""Time after the end of a partition in which a side that has given up is heard: with its answer to the next heartbeat."""
+
 _NODE: ContextVar[Node] = ContextVar("node")
 
 
@@ -162,6 +165,10 @@ class Call:
             self.network.loop.call_later(after, self._not_connected)
         if requests is not None:
             self._feeder = asyncio.create_task(self._feed(requests), name=f"feeder {method}")
+
+    @property
+    def is_client_over(self) -> bool:
+        return self._inbox.end is not None
 
     @property
     def is_held(self) -> bool:
@@ -496,6 +503,11 @@ class Network:
             self.harmed_at[pair] = self.loop.time()
             for call in self._between(one, other):
                 call.healed()
+                # Whoever has given up says so as soon as it can be heard, or answers the next ping with a reset.
+                if call.is_client_over:
+                    self.loop.call_later(self.random.uniform(0.0, RESET_S), call.break_server)
+                elif call.context is not None and call.context.is_over:
+                    self.loop.call_later(self.random.uniform(0.0, RESET_S), call.break_client, "connection reset")
 
     def heal_all(self) -> None:
         for pair in list(self._cuts):

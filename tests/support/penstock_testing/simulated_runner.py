@@ -73,7 +73,6 @@ class CheckedSlots(Slots):
 
 async def echo(websocket: WebSocket) -> None:
     """Answers each message with itself until the client leaves."""
-    await websocket.accept()
     try:
         while True:
             await websocket.send_bytes(await websocket.receive_bytes())

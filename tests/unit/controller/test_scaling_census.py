@@ -1,19 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from penstock_controller.scaling.census import Census, count
+from penstock_controller.scaling.observation import ReplicaObservation
 from penstock_testing.scaling_kit import draining, failed, fleet, ready, seen, starting
 
 NOW = 100.0
 
 
-def census(*replicas: object, slots: int = 8, idle_since: dict[str, float] | None = None) -> Census:
-    return count(seen(*replicas), idle_since or {}, slots, NOW)  # type: ignore[arg-type]  # built by the kit
+def census(
+    *replicas: ReplicaObservation,
+    slots: int = 8,
+    idle_since: dict[str, float] | None = None,
+    was_starting: Iterable[str] = (),
+) -> Census:
+    return count(seen(*replicas), slots, NOW, idle_since=idle_since or {}, starting=set(was_starting))
 
 
 def test_every_state_is_counted_as_what_it_is() -> None:
     found = census(*fleet(0, 3, 7, 8), starting("s"), failed("f"), draining("d", 4))
 
-    assert (found.present, found.starting, found.ready, found.heard) == (6, 1, 4, 4)
+    assert (found.present, found.starting, found.ready, found.heard) == (6, {"s"}, 4, 4)
     assert (found.active_streams, found.free_slots, found.busy) == (18, 8 + 5 + 1, 2)
 
 
@@ -52,3 +60,10 @@ def test_smaller_of_the_limit_and_the_reported_slots_holds() -> None:
 def test_replica_of_one_slot_is_busy_with_its_stream_only() -> None:
     assert census(*fleet(0, 1, slots=1), slots=1).busy == 1
     assert census(*fleet(0, 1, slots=2), slots=2).busy == 1
+
+
+def test_start_took_as_long_as_the_replica_was_known_when_it_was_first_seen_ready() -> None:
+    replicas = (ready("new", age_s=61.5), ready("old", age_s=9000.0), starting("slow", age_s=70.0))
+
+    assert census(*replicas, was_starting=["new", "slow", "gone"]).startups == (61.5,)
+    assert census(*replicas).startups == ()

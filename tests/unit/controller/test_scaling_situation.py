@@ -5,6 +5,7 @@ import pytest
 from penstock_controller.scaling.config import Metric
 from penstock_controller.scaling.decision import PolicyState
 from penstock_controller.scaling.situation import survey
+from penstock_controller.scaling.trend import STARTUPS_MAX
 from penstock_testing.scaling_kit import config, draining, failed, fleet, ready, seen, starting
 
 
@@ -67,7 +68,32 @@ def test_moment_of_the_first_failure_is_remembered_until_none_fails() -> None:
 
 def test_only_what_the_metric_needs_is_remembered() -> None:
     by_requests = survey(config(metric=Metric.REQUESTS), PolicyState(1), seen(*fleet(3), waiting=2), 5.0).state
-    assert (by_requests.samples, by_requests.admissions) == (((5.0, 5.0),), ())
+    assert (by_requests.samples, by_requests.admissions, by_requests.levels) == (((5.0, 5.0),), (), ())
 
     by_streams = survey(config(), PolicyState(1), seen(*fleet(3), waiting=2), 5.0).state
-    assert (by_streams.samples, by_streams.admissions) == ((), ((5.0, 3),))
+    assert (by_streams.samples, by_streams.admissions, by_streams.levels) == ((), ((5.0, 3),), ((5.0, 5),))
+
+
+def test_time_of_the_last_starts_is_remembered() -> None:
+    state = PolicyState(9)
+    for number in range(STARTUPS_MAX + 2):
+        state = survey(config(), state, seen(starting("r")), number).state
+        state = survey(config(), state, seen(ready("r", age_s=30.0 + number)), number + 0.5).state
+
+    assert state.startups == (32.0, 33.0, 34.0, 35.0, 36.0)
+
+
+def test_stream_that_was_admitted_a_moment_ago_is_no_rise() -> None:
+    """Its edge still reports it as waiting."""
+    state = survey(config(), PolicyState(1), seen(*fleet(0), waiting=5), 0.0).state
+    state = survey(config(), state, seen(*fleet(5), waiting=5), 9.0).state
+
+    assert state.levels == ((0.0, 5),)
+
+
+def test_streams_that_are_heard_of_again_after_a_restart_are_no_rise() -> None:
+    state = PolicyState(3)
+    for second in range(4):
+        state = survey(config(), state, seen(*fleet(8 * second), recovering=True), float(second)).state
+
+    assert survey(config(), state, seen(*fleet(24)), 4.0).state.levels == ((3.0, 24),)

@@ -117,6 +117,85 @@ def test_buffer_makes_up_for_the_missing_spare_of_a_single_slot() -> None:
     assert outcome(look(config(max_concurrency=1, buffer_slots=2), seen(*fleet(1, 0, slots=1)))) == (3, "buffer")
 
 
+def rising(watcher: Watcher, *, per_second: float, seconds: int, begin: float = 100.0) -> tuple[int, list[str]]:
+    """Replicas wanted at the end of a steady rise from 0 on 10 ready replicas, and the rules that changed it."""
+    rules = []
+    for second in range(seconds + 1):
+        streams = int(second * per_second)
+        shares = [streams // 10 + (index < streams % 10) for index in range(10)]
+        decision = watcher.look(seen(*fleet(*shares), vacant=watcher.state.target - 10), begin + second)
+        if decision.target != watcher.scaling.settings.min_replica:
+            rules.append(decision.reason.rule)
+    return watcher.state.target, [rule for rule in rules if rule != "steady"]
+
+
+def knows_starts_of(startup_s: float, **settings: Any) -> Watcher:
+    watcher = Watcher(config(min_replica=10, max_replica=99, **settings), target=10)
+    watcher.look(seen(starting("r0"), vacant=9), 0.0)
+    watcher.look(seen(ready("r0", age_s=startup_s), vacant=9), startup_s)
+    return watcher
+
+
+def test_rise_that_outruns_a_start_is_met_before_the_slots_run_out() -> None:
+    """One more whenever all are busy would be one per start of 60 s: 8 slots, while 60 streams come."""
+    target, rules = rising(knows_starts_of(60.0), per_second=1.0, seconds=40)
+
+    assert target == pytest.approx(10 + (40 + 65 - 80) / 8, abs=1)
+    assert set(rules) == {"trend"}
+
+
+def test_rise_that_does_not_outrun_a_start_needs_no_more_replicas() -> None:
+    assert rising(knows_starts_of(2.0), per_second=1.0, seconds=60) == (10, [])
+
+
+def test_nothing_is_expected_before_a_start_was_seen() -> None:
+    watcher = Watcher(config(min_replica=10, max_replica=99), target=10)
+
+    assert rising(watcher, per_second=1.0, seconds=60) == (10, [])
+
+
+def test_superseded_deployment_expects_nothing() -> None:
+    watcher = knows_starts_of(60.0)
+    watcher.scaling = config(superseded=True, max_replica=99)
+
+    assert rising(watcher, per_second=1.0, seconds=60)[0] == 10
+
+
+def test_idle_replica_stays_while_streams_get_more() -> None:
+    """Its slots are needed before another replica would be ready."""
+    watcher = knows_starts_of(60.0)
+    watcher.scaling = config(max_replica=99, scale_down_delay_s=0.0)
+
+    def look_at(second: int) -> Decision:
+        streams = min(second, 6)
+        return watcher.look(seen(*fleet(8 + streams, 1, 0, 0, 0, 0, slots=16)), 100.0 + second, target=6)
+
+    watcher.look(seen(*fleet(8, 1, 0, 0, 0, 0, slots=16), removing=True), 70.0, target=6)
+    decisions = [look_at(second) for second in range(30)]
+
+    assert decisions[0].victims == (Victim("r2", if_idle=True),)
+    assert [d.victims for d in decisions[10:20]] == [()] * 10
+    assert decisions[12].reason.blocked == "19 streams more to be expected"
+    assert decisions[29].victims == (Victim("r2", if_idle=True),)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param([5, 5, 40], id="comes, as one that is no longer drained"),
+        pytest.param([5], id="goes, as one that is drained or has crashed"),
+    ],
+)
+def test_replica_that_comes_or_goes_with_its_streams_is_no_trend(after: list[int]) -> None:
+    watcher = knows_starts_of(60.0)
+    for now in (100.0, 103.0, 106.0, 109.0):
+        watcher.look(seen(*fleet(5, 5 + (now > 103.0), slots=100), vacant=8), now)
+
+    decision = watcher.look(seen(*fleet(*after, slots=100)), 125.0, target=10)
+
+    assert decision.inputs["expected_streams"] == 0
+
+
 def test_suspect_replica_is_neither_room_nor_proof_that_there_is_none() -> None:
     silent = ready("silent", 0, suspect=True)
 

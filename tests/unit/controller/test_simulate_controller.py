@@ -213,6 +213,15 @@ def test_a_target_outside_of_the_limits_is_an_error(target: int) -> None:
         kit.run(1.0)
 
 
+def test_the_age_at_which_a_replica_became_ready_is_told_exactly() -> None:
+    kit = Kit(Scripted([(0, 1), (9.6, 2)]))
+    kit.run(10.1)
+
+    first = kit.last.replicas[0]
+    assert first.state is ReplicaState.READY
+    assert first.age_s == pytest.approx(10.005)
+
+
 def test_the_ages_that_are_told_keep_their_order() -> None:
     kit = Kit(Scripted([(0, 1), (3, 2), (3.5, 3)]))
     kit.run(30.0)

@@ -51,6 +51,8 @@ def state(d: admin_pb2.DeploymentStatus) -> Cell:
     """Returns what stands between a deployment and new streams."""
     if d.retired:
         return Cell("retired", Tone.WARNING)
+    if d.stopped:
+        return Cell("stopped", Tone.WARNING)
     if d.pending_environment:
         return Cell("pending", Tone.WARNING)
     if d.superseded:

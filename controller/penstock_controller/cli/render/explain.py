@@ -72,7 +72,9 @@ def _settings(d: admin_pb2.DeploymentStatus, style: Style) -> Grid:
         if d.HasField("manual_replicas") and name in {"min_replica", "max_replica"}:
             return f"not used: an operator fixed the number at {d.manual_replicas}"
         in_force = {"min_replica": d.min_replicas, "max_replica": d.max_replicas}.get(name, value_of[name])
-        return "-" if in_force == value_of[name] else f"{in_force} now{', as it is superseded' if d.superseded else ''}"
+        if in_force != value_of[name]:
+            return f"{in_force} now{', as it is superseded' if d.superseded else ''}"
+        return "changed by an operator" if name in d.autoscaling.overridden else "-"
 
     value_of = autoscaling_document(d.autoscaling)
     rows = [(name, _value(name, value), remark(name)) for name, value in value_of.items()]

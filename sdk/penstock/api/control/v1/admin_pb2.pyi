@@ -92,7 +92,7 @@ class GetStatusResponse(_message.Message):
 
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentStatus]:
-        """Every deployment with replicas, a target, or an environment."""
+        """Every deployment, those without replicas included."""
 
     @_builtins.property
     def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplicaView]:
@@ -222,6 +222,7 @@ class DeploymentStatus(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PENDING_ENVIRONMENT_FIELD_NUMBER: _builtins.int
     STREAMS_END_AT_FIELD_NUMBER: _builtins.int
+    STOPPED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Model or chain name."""
     deployment_id: _builtins.str
@@ -266,6 +267,8 @@ class DeploymentStatus(_message.Message):
     """Streams refused for want of a slot, as the connected edges count them."""
     pending_environment: _builtins.str
     """Environment that will point to it as soon as a replica is ready. Empty when none is to."""
+    stopped: _builtins.bool
+    """An operator ended its replicas; none is started until it is applied again."""
     @_builtins.property
     def environments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Environments that point to it."""
@@ -321,10 +324,11 @@ class DeploymentStatus(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         pending_environment: _builtins.str = ...,
         streams_end_at: _timestamp_pb2.Timestamp | None = ...,
+        stopped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "autoscaling", b"autoscaling", "created_at", b"created_at", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "oldest_wait", b"oldest_wait", "streams_end_at", b"streams_end_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "autoscaling", b"autoscaling", "blocked", b"blocked", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "autoscaling", b"autoscaling", "blocked", b"blocked", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__manual_replicas: _TypeAlias = _typing.Literal["manual_replicas"]  # noqa: Y015
     _WhichOneofArgType__manual_replicas: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas"]  # noqa: Y015
@@ -350,6 +354,7 @@ class Autoscaling(_message.Message):
     BUFFER_SLOTS_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
     CORDON_SURPLUS_FIELD_NUMBER: _builtins.int
+    OVERRIDDEN_FIELD_NUMBER: _builtins.int
     min_replica: _builtins.int
     """Least replicas."""
     max_replica: _builtins.int
@@ -374,6 +379,10 @@ class Autoscaling(_message.Message):
     """"spread" or "packed"."""
     cordon_surplus: _builtins.bool
     """The emptiest surplus replica becomes the last choice."""
+    @_builtins.property
+    def overridden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Settings that operators have changed: they stand otherwise in config.yaml."""
+
     def __init__(
         self,
         *,
@@ -389,10 +398,11 @@ class Autoscaling(_message.Message):
         buffer_slots: _builtins.int = ...,
         placement: _builtins.str = ...,
         cordon_surplus: _builtins.bool = ...,
+        overridden: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscaling_window", b"autoscaling_window", "buffer_slots", b"buffer_slots", "cordon_surplus", b"cordon_surplus", "max_concurrency", b"max_concurrency", "max_replica", b"max_replica", "max_scale_down_rate", b"max_scale_down_rate", "metric", b"metric", "min_replica", b"min_replica", "placement", b"placement", "scale_down_delay", b"scale_down_delay", "scale_down_interval", b"scale_down_interval", "target_utilization_percentage", b"target_utilization_percentage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscaling_window", b"autoscaling_window", "buffer_slots", b"buffer_slots", "cordon_surplus", b"cordon_surplus", "max_concurrency", b"max_concurrency", "max_replica", b"max_replica", "max_scale_down_rate", b"max_scale_down_rate", "metric", b"metric", "min_replica", b"min_replica", "overridden", b"overridden", "placement", b"placement", "scale_down_delay", b"scale_down_delay", "scale_down_interval", b"scale_down_interval", "target_utilization_percentage", b"target_utilization_percentage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
