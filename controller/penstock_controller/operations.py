@@ -68,7 +68,9 @@ class Operations:
                 for deployment in deployments:
                     store.put_deployment(deployment)
                     for environment in deployment.environments:
-                        store.point_environment(deployment.name, environment, deployment.deployment_id)
+                        store.point_environment(
+                            deployment.name, environment, deployment.deployment_id, now_wall=world.wall()
+                        )
                         store.delete_promotion(deployment.name, environment)
                 if prune:
                     kept = {deployment.deployment_id for deployment in deployments}

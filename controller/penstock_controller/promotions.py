@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 
 from penstock_controller.records import Promotion, ReplicaState
+from penstock_controller.replica import Replica
 from penstock_controller.world import World
 
 SPREAD_MAX_S = 60.0
@@ -51,32 +52,40 @@ class Promotions:
         """
         world = self._world
         for deployment in list(world.deployments.values()):
-            if deployment.streams_end_wall is None or not deployment.superseded:
+            superseded_wall, end_wall = deployment.superseded_wall, deployment.streams_end_wall
+            if superseded_wall is None or end_wall is None:
                 continue
-            left_s = max(0.0, deployment.streams_end_wall - world.wall())
-            deadline = world.clock() + left_s
+            left_s = max(0.0, end_wall - world.wall())
             for replica in world.registry.replicas():
-                if replica.deployment_id != deployment.deployment_id or replica.registration is None:
-                    continue
-                if replica.drain_deadline is None:
-                    world.leave(replica.replica_id)
-                    world.stopper.request(replica.replica_id, deadline, min(SPREAD_MAX_S, left_s / 2))
-                    world.event(
-                        "streams_end_soon",
-                        f"{replica.active_streams} open streams have {left_s:.0f} s left",
-                        replica.deployment_id,
-                        replica.replica_id,
-                    )
+                is_own = replica.deployment_id == deployment.deployment_id and replica.registration is not None
+                # One that was started since serves those who ask for the deployment by its id.
+                is_old = replica.started_wall is None or replica.started_wall <= superseded_wall
+                if is_own and is_old and replica.drain_deadline is None:
+                    self._drain(replica, left_s)
             if left_s == 0:
-                # Whoever asks for the deployment by its id from now on is not meant.
                 world.put_deployment(replace(deployment, streams_end_wall=None))
+
+    def _drain(self, replica: Replica, left_s: float) -> None:
+        world = self._world
+        world.leave(replica.replica_id)
+        world.stopper.request(replica.replica_id, world.clock() + left_s, min(SPREAD_MAX_S, left_s / 2))
+        world.event(
+            "streams_end_soon",
+            f"{replica.active_streams} open streams have {left_s:.0f} s left",
+            replica.deployment_id,
+            replica.replica_id,
+        )
 
     def _complete(self, promotion: Promotion) -> None:
         world, store = self._world, self._world.store
         end_wall = None if promotion.deadline_s is None else world.wall() + promotion.deadline_s
         with store.transaction():
             before = store.point_environment(
-                promotion.name, promotion.environment, promotion.deployment_id, streams_end_wall=end_wall
+                promotion.name,
+                promotion.environment,
+                promotion.deployment_id,
+                now_wall=world.wall(),
+                streams_end_wall=end_wall,
             )
             store.delete_promotion(promotion.name, promotion.environment)
         world.load_deployments()

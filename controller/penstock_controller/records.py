@@ -132,11 +132,15 @@ class Deployment:
     """An operator ended all replicas; none is started until the deployment is applied again."""
     retired: bool = False
     """No longer wanted: it is forgotten as soon as its last replica has ended."""
-    superseded: bool = False
-    """An environment pointed to it, and none does any more: it goes to zero as its streams end."""
+    superseded_wall: float | None = None
+    """Since when no environment points to it, though one did: it goes to zero as its streams end."""
     streams_end_wall: float | None = None
     """When the streams that are left on it are ended, since it was superseded; None lets them take their time."""
     created_wall: float = 0.0
+
+    @property
+    def superseded(self) -> bool:
+        return self.superseded_wall is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class Registry:
         replica.pid = registration.pid or replica.pid
         replica.started_wall = registration.started_wall or replica.started_wall
         replica.session = session
-        self._awaited.discard(replica.replica_id)
+        self._heard_of(replica.replica_id)
         self._heard(replica, registration.report, now)
         self._changed(replica.deployment_id)
         return replaced
@@ -184,7 +184,7 @@ class Registry:
 
     def process_gone(self, replica_id: str) -> Replica | None:
         """The process of a replica has ended: it leaves the snapshot at once. Returns what was known of it."""
-        self._awaited.discard(replica_id)
+        self._heard_of(replica_id)
         replica = self._replicas.pop(replica_id, None)
         if replica is not None:
             self._changed(replica.deployment_id)
@@ -261,9 +261,7 @@ class Registry:
             for replica in unheard:
                 replica.suspect = True
             self._awaited.clear()
-            for deployment in self._deployments:
-                self._changed(deployment.deployment_id)
-            self.version += 1
+            self._recovered()
         return lost
 
     def next_deadline(self, now: float) -> float | None:
@@ -311,6 +309,17 @@ class Registry:
         return RouteTable(self.epoch, self.version, self.recovering, reachable, rows, len(self.edges))
 
     # Inside.
+
+    def _heard_of(self, replica_id: str) -> None:
+        if replica_id in self._awaited:
+            self._awaited.discard(replica_id)
+            if not self._awaited:
+                self._recovered()
+
+    def _recovered(self) -> None:
+        """What was held back during the recovery may be done now, for every deployment."""
+        self._touched.update(deployment.deployment_id for deployment in self._deployments)
+        self.version += 1
 
     def _add(self, replica: Replica) -> None:
         self._replicas[replica.replica_id] = replica

@@ -54,7 +54,7 @@ _MIGRATIONS = {
         ALTER TABLE deployments ADD COLUMN overrides TEXT NOT NULL DEFAULT '{}';
         ALTER TABLE deployments ADD COLUMN gpus INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE deployments ADD COLUMN environment_variables TEXT NOT NULL DEFAULT '{}';
-        ALTER TABLE deployments ADD COLUMN superseded INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE deployments ADD COLUMN superseded_wall REAL;
         ALTER TABLE deployments ADD COLUMN streams_end_wall REAL;
         UPDATE deployments SET overrides = json_object('replicas', replicas);
         ALTER TABLE deployments DROP COLUMN replicas;

@@ -108,9 +108,14 @@ class Stopper:
     def _may_terminate(self, replica_id: str, stop: _Stop) -> bool:
         """Sends the drain where it is due, and tells whether the process may get SIGTERM now."""
         replica = self._registry.replica(replica_id)
-        if replica is None or replica.report is None:
+        if replica is None:
             return True
         now = self._clock()
+        if replica.report is None:
+            # What this life has started and has not attached is known to no edge. An adopted one may hold streams, and
+            # will attach as soon as it can.
+            overdue = stop.deadline is not None and now >= stop.deadline + CLOSE_MARGIN_S
+            return overdue or not replica.is_adopted
         reported = replica.report
         if reported.state in (ReplicaState.STARTING, ReplicaState.FAILED):
             return True

@@ -97,7 +97,7 @@ class Store:
                 environments=tuple(environments.get(row["deployment_id"], ())),
                 stopped=bool(row["stopped"]),
                 retired=bool(row["retired"]),
-                superseded=bool(row["superseded"]),
+                superseded_wall=row["superseded_wall"],
                 streams_end_wall=row["streams_end_wall"],
                 created_wall=row["created_wall"],
             )
@@ -118,7 +118,7 @@ class Store:
             "environment_variables": json.dumps(dict(deployment.environment_variables)),
             "stopped": deployment.stopped,
             "retired": deployment.retired,
-            "superseded": deployment.superseded,
+            "superseded_wall": deployment.superseded_wall,
             "streams_end_wall": deployment.streams_end_wall,
             "created_wall": deployment.created_wall,
         }
@@ -131,7 +131,13 @@ class Store:
         )
 
     def point_environment(
-        self, name: str, environment: str, deployment_id: str, *, streams_end_wall: float | None = None
+        self,
+        name: str,
+        environment: str,
+        deployment_id: str,
+        *,
+        now_wall: float,
+        streams_end_wall: float | None = None,
     ) -> str | None:
         """Points the environment at a deployment. Returns the one before, if it was another one.
 
@@ -142,14 +148,15 @@ class Store:
         ).fetchone()
         self._db.execute("INSERT OR REPLACE INTO environments VALUES (?, ?, ?)", (name, environment, deployment_id))
         self._db.execute(
-            "UPDATE deployments SET superseded = 0, streams_end_wall = NULL WHERE deployment_id = ?", (deployment_id,)
+            "UPDATE deployments SET superseded_wall = NULL, streams_end_wall = NULL WHERE deployment_id = ?",
+            (deployment_id,),
         )
         before: str | None = None if row is None or row["deployment_id"] == deployment_id else row["deployment_id"]
         if before is not None:
             self._db.execute(
-                "UPDATE deployments SET superseded = 1, streams_end_wall = ? WHERE deployment_id = ?"
+                "UPDATE deployments SET superseded_wall = ?, streams_end_wall = ? WHERE deployment_id = ?"
                 " AND NOT EXISTS (SELECT 1 FROM environments WHERE environments.deployment_id = ?)",
-                (streams_end_wall, before, before),
+                (now_wall, streams_end_wall, before, before),
             )
         return before
 

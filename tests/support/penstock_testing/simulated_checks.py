@@ -113,7 +113,8 @@ class Checks:
         if process.active_streams and not self.may_cut(process):
             self.broken(f"{process.replica_id} is ended with {process.active_streams} streams")
         is_adopted = process.started_at < life.opened_at and not process.is_terminated
-        if life.registry.recovering and is_adopted and process.attached_epoch != life.epoch:
+        is_heard = process.attached_epoch == life.epoch
+        if life.registry.recovering and is_adopted and not is_heard and not self.may_cut(process):
             self.broken(f"{process.replica_id} is ended before the controller has heard of it")
 
     def check_start(self, life: ControllerLife, spec: ReplicaSpec) -> None:
@@ -146,8 +147,14 @@ class Checks:
             least = 0
         if not least <= target <= most:
             self.broken(f"target of {deployment.deployment_id} is {target}, not {least} to {most}")
-        places = len(life.world.fleet.places(deployment.deployment_id))
-        if places != target and not life.registry.recovering:
+        places = sum(
+            # One that an operator has just taken back counts only once it admits streams.
+            place.replica_id is None
+            or (replica := life.registry.replica(place.replica_id)) is None
+            or replica.state is not ReplicaState.DRAINING
+            for place in life.world.fleet.places(deployment.deployment_id)
+        )
+        if places > target and not life.registry.recovering:
             self.broken(f"{deployment.deployment_id} has {places} places with a target of {target}")
 
     # At any moment.

@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
 
 import pytest
 
 from penstock_controller.errors import InvalidRequestError
-from penstock_controller.records import Deployment, ReplicaState
+from penstock_controller.records import Demand, Deployment, EdgeReport, ReplicaState, Subscription
 from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.sessions import RunnerSession
-from penstock_testing.controller_parts import ControllerParts, controller_parts, deployment, report
+from penstock_testing.controller_parts import ControllerParts, controller_parts, deployment, registration, report
 
 
 def version(number: int, environment: str = "production") -> Deployment:
@@ -126,6 +127,36 @@ def test_deadline_drains_the_old_replicas_at_once_with_a_grace_and_a_spread(tmp_
             kinds = [event.kind for event in parts.store.journal.after(0)]
             assert kinds.count("streams_end_soon") == 1
             assert parts.actuator.stopped == []
+
+    asyncio.run(scenario())
+
+
+def test_replica_that_was_started_since_the_promotion_keeps_its_streams_at_the_deadline(tmp_path: Path) -> None:
+    """It serves clients that ask for the old deployment by its id."""
+
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await two_versions(parts)
+            parts.clock.now += 1
+            await promote(parts, "echo-2", deadline_s=40.0, at_once=True)
+            await parts.settle()
+            before = set(parts.actuator.running)
+            parts.reconciler.edge_connected(Subscription("e1", 1, "", "", "", None), 1)
+            parts.reconciler.edge_reported("e1", 1, EdgeReport(demands={"echo-1": Demand(1, 0.1)}))
+            await parts.until(lambda: len(parts.actuator.running) == len(before) + 1)
+            (late,) = parts.actuator.running.keys() - before
+            replica = parts.registry.replica(late)
+            assert replica is not None
+            session = RunnerSession()
+            attached = registration(late, "echo-1", pid=replica.pid)
+            parts.reconciler.attach(dataclasses.replace(attached, started_wall=parts.clock.wall()), session)
+            parts.reconciler.report(late, session, report(2, active=1))
+            for _ in range(5):
+                parts.clock.now += 1
+                await parts.settle()
+
+            assert replica.drain_deadline is None
+            assert len(parts.actuator.running) == len(before) + 1
 
     asyncio.run(scenario())
 

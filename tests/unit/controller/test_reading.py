@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ WANTED = deployment(replicas=None, scaling=ScalingSettings(max_replica=2, max_co
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[tuple[ControllerParts, admin_pb2_grpc.AdminServiceAsyncStub, str]]:
     async with served_controller(folder) as (parts, address), grpc.aio.insecure_channel(address) as channel:
-        stub: admin_pb2_grpc.AdminServiceAsyncStub = admin_pb2_grpc.AdminServiceStub(channel)  # type: ignore[assignment]
+        stub: admin_pb2_grpc.AdminServiceAsyncStub = admin_pb2_grpc.AdminServiceStub(channel)
         yield parts, stub, address
 
 
@@ -54,7 +54,7 @@ def test_unknown_deployment_is_not_found_by_any_call(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(tmp_path) as (parts, stub, _):
             await parts.operations.apply([WANTED], prune=True)
-            calls = [
+            calls: list[Awaitable[object]] = [
                 stub.ExplainDeployment(admin_pb2.ExplainDeploymentRequest(deployment="foo"), timeout=T),
                 stub.ListStreams(admin_pb2.ListStreamsRequest(deployment="foo"), timeout=T),
                 stub.ListStreams(admin_pb2.ListStreamsRequest(replica="foo"), timeout=T),

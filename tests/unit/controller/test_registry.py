@@ -230,6 +230,21 @@ def test_deployments_whose_replicas_change_are_told_once(registry: Registry) -> 
     assert registry.take_changed() == {"echo-1"}
 
 
+@pytest.mark.parametrize("how", ["attached", "gone", "window over"])
+def test_end_of_the_recovery_has_every_deployment_looked_at(registry: Registry, how: str) -> None:
+    registry.set_deployments([deployment(), deployment("voice-1")])
+    registry.expect("r1", "echo-1", ProcessState.RUNNING, pid=10, now=0.0)
+    registry.take_changed()
+    if how == "attached":
+        registry.attach(registration("r1", pid=10), 1, 1.0)
+    elif how == "gone":
+        registry.process_gone("r1")
+    else:
+        registry.expire(1000.0)
+    assert not registry.recovering
+    assert registry.take_changed() == {"echo-1", "voice-1"}
+
+
 def test_retired_deployment_cannot_be_reached_but_its_replicas_stay(registry: Registry) -> None:
     start_and_attach(registry)
 

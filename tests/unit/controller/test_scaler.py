@@ -177,6 +177,7 @@ def test_surplus_replica_becomes_the_last_choice(tmp_path: Path) -> None:
         async with controller_parts(tmp_path) as parts:
             await parts.operations.apply([scaled(cordon_surplus=True)], prune=True)
             runners = Runners(parts)
+            replicas: list[str] = []
             for count in (1, 2, 3):
                 replicas = await runners.attach_all(count)
                 for replica_id in replicas[:2]:

@@ -148,7 +148,7 @@ def test_superseded_deployment_shows_that_it_goes_to_zero_and_when_its_streams_e
     wanted = deployment(
         scaling=ScalingSettings(min_replica=2, max_replica=4),
         environments=(),
-        superseded=True,
+        superseded_wall=WALL,
         streams_end_wall=WALL + 60,
     )
     (shown,) = World(wanted, 1).status().deployments

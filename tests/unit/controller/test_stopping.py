@@ -7,7 +7,7 @@ import pytest
 
 from penstock_controller.actuators.base import ReplicaExit, ReplicaSpec
 from penstock_controller.bell import Bell
-from penstock_controller.records import ReplicaState
+from penstock_controller.records import ProcessState, ReplicaState
 from penstock_controller.registry import Registry
 from penstock_controller.sessions import RunnerSession, RunnerSessions
 from penstock_controller.stopping import CLOSE_MARGIN_S, Stopper
@@ -141,5 +141,81 @@ def test_replica_that_attaches_again_is_told_again() -> None:
 def test_replica_that_is_gone_is_stopped() -> None:
     async def scenario(s: Setup) -> None:
         assert await s.stopper.request("nobody", None) == 0
+
+    run(scenario)
+
+
+def test_adopted_replica_that_has_not_attached_yet_is_not_ended_on_a_guess() -> None:
+    """It may hold streams of the time before the controller restarted."""
+
+    async def scenario(s: Setup) -> None:
+        await s.actuator.open(s.ended)
+        await s.actuator.ensure(ReplicaSpec("r1", "echo-1", "echo", "", "/models/echo"))
+        s.registry.expect("r1", "echo-1", ProcessState.RUNNING, pid=100, now=s.clock())
+        stop = s.stopper.request("r1", None)
+        s.clock.now += 1e6
+        await s.settle()
+        assert not stop.done()
+
+        s.registry.attach(registration("r1", pid=100, active=2), s.session.number, s.clock())
+        s.sessions.opened("r1", s.session)
+        await s.settle()
+        assert s.actuator.stopped == []
+        s.report(2, ReplicaState.DRAINING, 0)
+        assert await stop == 0
+
+    run(scenario)
+
+
+def test_adopted_replica_that_never_attaches_is_ended_after_the_deadline() -> None:
+    async def scenario(s: Setup) -> None:
+        await s.actuator.open(s.ended)
+        await s.actuator.ensure(ReplicaSpec("r1", "echo-1", "echo", "", "/models/echo"))
+        s.registry.expect("r1", "echo-1", ProcessState.RUNNING, pid=100, now=s.clock())
+        stop = s.stopper.request("r1", s.clock() + 10)
+        s.clock.now += 10
+        await s.settle()
+        assert not stop.done()
+        s.clock.now += CLOSE_MARGIN_S
+        await s.settle()
+        assert stop.done()
+
+    run(scenario)
+
+
+def test_stop_that_is_taken_back_in_time_leaves_the_replica_admitting() -> None:
+    async def scenario(s: Setup) -> None:
+        await s.start(ReplicaState.READY, active=1)
+        stop = s.stopper.request("r1", None)
+        await s.settle()
+        assert s.stopper.is_stopping("r1")
+
+        assert s.stopper.take_back("r1")
+        await s.settle()
+
+        sent = [await s.session.next(), await s.session.next()]
+        assert [response.WhichOneof("kind") for response in sent if response] == ["drain", "undrain"]
+        assert stop.cancelled()
+        assert not s.stopper.is_stopping("r1")
+        assert s.actuator.stopped == []
+
+    run(scenario)
+
+
+def test_ends_of_streams_are_spread_over_the_last_part_of_the_grace() -> None:
+    async def scenario(s: Setup) -> None:
+        await s.start(ReplicaState.READY, active=5)
+        stop = s.stopper.request("r1", s.clock() + 20, 8.0)
+        await s.settle()
+        sent = await s.session.next()
+        assert sent is not None
+        assert (sent.drain.grace.seconds, sent.drain.spread.seconds) == (20, 8)
+        s.clock.now += 12
+        await s.settle()
+        s.report(2, ReplicaState.DRAINING, 2)
+        s.clock.now += 8
+        s.report(3, ReplicaState.DRAINING, 0)
+        # Those that were open when the ends began.
+        assert await stop == 5
 
     run(scenario)

@@ -39,7 +39,7 @@ def test_deployment_survives_as_it_was(tmp_path: Path) -> None:
         environment_variables={"OMP_NUM_THREADS": "1"},
     )
     store.put_deployment(kept)
-    store.point_environment("echo", "production", kept.deployment_id)
+    store.point_environment("echo", "production", kept.deployment_id, now_wall=WALL)
     store = reopened(store, tmp_path)
     assert store.deployments() == [kept]
     store.close()
@@ -49,7 +49,7 @@ def test_environment_points_to_one_deployment(tmp_path: Path) -> None:
     store = Store(tmp_path / "controller.db")
     for deployment_id in ("echo-1", "echo-2"):
         store.put_deployment(deployment(deployment_id))
-        store.point_environment("echo", "production", deployment_id)
+        store.point_environment("echo", "production", deployment_id, now_wall=WALL)
     assert {d.deployment_id: d.environments for d in store.deployments()} == {"echo-1": (), "echo-2": ("production",)}
     store.close()
 
@@ -57,7 +57,7 @@ def test_environment_points_to_one_deployment(tmp_path: Path) -> None:
 def test_retired_deployment_has_no_environment_and_comes_back_when_applied(tmp_path: Path) -> None:
     store = Store(tmp_path / "controller.db")
     store.put_deployment(deployment())
-    store.point_environment("echo", "production", "echo-1")
+    store.point_environment("echo", "production", "echo-1", now_wall=WALL)
     store.retire_deployment("echo-1")
     assert [(d.retired, d.environments) for d in store.deployments()] == [(True, ())]
     store.put_deployment(deployment(replicas=4))
@@ -122,17 +122,17 @@ def test_deployment_that_loses_its_last_environment_is_superseded_until_one_poin
     store = Store(tmp_path / "controller.db")
     for deployment_id in ("echo-1", "echo-2"):
         store.put_deployment(deployment(deployment_id))
-    store.point_environment("echo", "production", "echo-1")
-    store.point_environment("echo", "staging", "echo-1")
-    assert store.point_environment("echo", "production", "echo-2", streams_end_wall=WALL + 9) == "echo-1"
+    store.point_environment("echo", "production", "echo-1", now_wall=WALL)
+    store.point_environment("echo", "staging", "echo-1", now_wall=WALL)
+    assert store.point_environment("echo", "production", "echo-2", streams_end_wall=WALL + 9, now_wall=WALL) == "echo-1"
     assert [d.superseded for d in store.deployments()] == [False, False]
 
-    assert store.point_environment("echo", "staging", "echo-2", streams_end_wall=WALL + 9) == "echo-1"
+    assert store.point_environment("echo", "staging", "echo-2", streams_end_wall=WALL + 9, now_wall=WALL) == "echo-1"
     assert [(d.superseded, d.streams_end_wall) for d in store.deployments()] == [(True, WALL + 9), (False, None)]
 
-    assert store.point_environment("echo", "production", "echo-1") == "echo-2"
+    assert store.point_environment("echo", "production", "echo-1", now_wall=WALL) == "echo-2"
     assert [(d.superseded, d.streams_end_wall) for d in store.deployments()] == [(False, None), (False, None)]
-    assert store.point_environment("echo", "production", "echo-1") is None
+    assert store.point_environment("echo", "production", "echo-1", now_wall=WALL) is None
     store.close()
 
 

@@ -1,0 +1,92 @@
+"""The whole platform under faults in virtual time; the invariants are those of penstock_testing.simulated_checks.
+
+Every run is one seed, which is in the name of the test and in the failure. More of them, or one again:
+
+    PENSTOCK_SIMULATION_SEEDS=1000-1999 pytest tests/simulation/platform
+    PENSTOCK_SIMULATION_SEEDS=17 PYTHONHASHSEED=0 pytest tests/simulation/platform -k operators
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from penstock_controller.registry import Registry
+from penstock_runner.attach_state import AttachState
+from penstock_runner.slots import Slots
+from penstock_testing.simulated_platform import Scenario, SimulationError, chosen_seeds, simulate
+
+CALM = Scenario(faults={}, acts={})
+OPERATORS = Scenario(faults={})
+FAULTS = Scenario(acts={})
+EVERYTHING = Scenario()
+OVERLAPS = Scenario(overlaps=True, faults={**Scenario().faults, "kill controller": 8.0})
+
+
+def seeds(number: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("seed", chosen_seeds(range(number)), ids="seed-{}".format)
+
+
+@seeds(5)
+def test_streams_of_a_calm_platform_are_all_served_and_counted(seed: int, tmp_path: Path) -> None:
+    platform = simulate(seed, tmp_path, CALM)
+
+    assert set(platform.checks.ended) <= {"left", "refused"}
+
+
+@seeds(15)
+def test_operators_and_scaling_cut_no_stream(seed: int, tmp_path: Path) -> None:
+    platform = simulate(seed, tmp_path, OPERATORS)
+
+    assert set(platform.checks.ended) <= {"left", "refused", "deadline"}
+
+
+@seeds(20)
+def test_faults_leave_counts_and_replicas_right(seed: int, tmp_path: Path) -> None:
+    platform = simulate(seed, tmp_path, FAULTS)
+
+    assert set(platform.checks.ended) <= {"left", "refused", "replica crashed", "edge died", "network broke"}
+
+
+@seeds(25)
+def test_faults_and_operators_together_cut_no_stream(seed: int, tmp_path: Path) -> None:
+    simulate(seed, tmp_path, EVERYTHING)
+
+
+@seeds(15)
+def test_a_controller_that_was_replaced_commands_no_runner_and_no_edge(seed: int, tmp_path: Path) -> None:
+    simulate(seed, tmp_path, OVERLAPS)
+
+
+def test_a_seed_gives_the_same_run_again(tmp_path: Path) -> None:
+    first = simulate(3, tmp_path / "first", EVERYTHING)
+    second = simulate(3, tmp_path / "second", EVERYTHING)
+
+    assert first.story() == second.story()
+
+
+# The invariants bite.
+
+
+def assert_is_found(scenario: Scenario, folder: Path, what: str, runs: int = 25) -> None:
+    """Runs seeds until one finds the fault."""
+    for seed in range(runs):
+        try:
+            simulate(seed, folder / str(seed), scenario)
+        except SimulationError as error:
+            assert what in str(error).partition("what happened")[0]
+            return
+    pytest.fail(f"{runs} seeds have not found it")
+
+
+def test_a_removal_without_compare_and_set_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = Slots.begin_drain
+
+    def agrees_always(self: Slots, *, if_idle: bool) -> bool:
+        return ends(self, if_idle=False)
+
+    monkeypatch.setattr(Slots, "begin_drain", agrees_always)
+
+    assert_is_found(HASTY, tmp_path, "x")
