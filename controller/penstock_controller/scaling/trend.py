@@ -71,8 +71,8 @@ def expected(levels: Levels, startup_s: float) -> int:
     if rise <= 0:
         # One jump, or one stream: neither says that more will follow.
         return 0
-    rise += min(highest, max(1, JUMP * rise / (len(steps) - 1)))
-    return int(rise * (startup_s + REACTION_S) / window_s(startup_s))
+    believed = rise + min(highest, max(1.0, JUMP * rise / (len(steps) - 1)))
+    return int(believed * (startup_s + REACTION_S) / window_s(startup_s))
 
 
 def changes_at(levels: Levels, startup_s: float) -> float | None:

@@ -166,6 +166,10 @@ class Platform:
     def trace(self, what: str) -> None:
         self._trace.append(f"{self.now:9.3f} {what}")
 
+    def story(self) -> list[str]:
+        """Returns the last things that happened."""
+        return list(self._trace)
+
     def broken(self, what: str) -> None:
         """An invariant does not hold."""
         if len(self._violations) < VIOLATIONS_MAX:

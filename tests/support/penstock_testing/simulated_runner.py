@@ -137,6 +137,7 @@ class SimulatedProcess:
         self._dirty = asyncio.Event()
         self._is_closing = False
         self._blocked_until = 0.0
+        self._asked_if_idle: set[str] = set()
         self._late: list[Callable[[], None]] = []
         self._heard_last = asyncio.Event()
         self._call_number = itertools.count(1)
@@ -240,6 +241,8 @@ class SimulatedProcess:
     # The control line, as in penstock_runner.control.
 
     def _answer_drain(self, drain_id: str, accepted: bool, active: int) -> None:
+        if accepted and active and drain_id in self._asked_if_idle:
+            self._broken(f"{self.replica_id} agrees to go with {active} streams")
         self._answers.append(
             control_messages.drain_result_request(drain_id, accepted=accepted, active_streams=active)
         )
@@ -318,6 +321,8 @@ class SimulatedProcess:
                 self.attached_epoch = response.epoch
             case "drain":
                 drain = response.drain
+                if drain.if_idle:
+                    self._asked_if_idle.add(drain.drain_id)
                 grace_s = max(0.0, control_messages.seconds(drain.grace)) if drain.HasField("grace") else None
                 self._command(
                     lambda: self.replica.drain(

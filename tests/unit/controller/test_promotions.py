@@ -141,6 +141,7 @@ def test_replica_that_was_started_since_the_promotion_keeps_its_streams_at_the_d
             await promote(parts, "echo-2", deadline_s=40.0, at_once=True)
             await parts.settle()
             before = set(parts.actuator.running)
+            parts.clock.now += 1
             parts.reconciler.edge_connected(Subscription("e1", 1, "", "", "", None), 1)
             parts.reconciler.edge_reported("e1", 1, EdgeReport(demands={"echo-1": Demand(1, 0.1)}))
             await parts.until(lambda: len(parts.actuator.running) == len(before) + 1)

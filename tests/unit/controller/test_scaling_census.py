@@ -21,7 +21,7 @@ def census(
 def test_every_state_is_counted_as_what_it_is() -> None:
     found = census(*fleet(0, 3, 7, 8), starting("s"), failed("f"), draining("d", 4))
 
-    assert (found.present, found.starting, found.ready, found.heard) == (6, {"s"}, 4, 4)
+    assert (found.present, found.starting, found.ready, found.heard) == (6, frozenset({"s"}), 4, 4)
     assert (found.active_streams, found.free_slots, found.busy) == (18, 8 + 5 + 1, 2)
 
 

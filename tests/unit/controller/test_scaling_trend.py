@@ -96,7 +96,8 @@ def test_slow_starts_are_extrapolated_from_a_longer_window() -> None:
     st.sampled_from([0.0, 10.0, 60.0, 300.0]),
 )
 def test_history_is_bounded_and_says_when_it_may_change(changes: list[tuple[float, int]], startup: float) -> None:
-    now, levels, window = 0.0, (), window_s(startup)
+    now, window = 0.0, window_s(startup)
+    levels: Levels = ()
     for pause, streams in changes:
         now += pause
         levels = with_level(levels, streams, window, now)
