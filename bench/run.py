@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import json
 import os
-import platform
-import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from penstock_bench import report
+from penstock_bench.control.fleet import FLEETS
+from penstock_bench.control.program import measure_control_plane
+from penstock_bench.control.tables import put_section, take_section
 from penstock_bench.generator import compile_generator, measure
+from penstock_bench.machine import machine_facts, raise_descriptor_limit
 from penstock_bench.processes import StartError
 from penstock_bench.samples import LoadError, Sample
 from penstock_bench.scenarios import SCENARIOS, Group, Scenario
@@ -33,6 +32,8 @@ from penstock_bench.targets import Direct, Endpoint, Nginx, Penstock, Ray, RayHa
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 WARM_UP = Scenario("warm-up", "", (Group("all", 8, 100),))
+CONTROL_PLANE_S = 10.0
+"""Measured time per simulated fleet; bench/control_plane.py alone takes more."""
 VERSIONS = ("penstock", "uvicorn", "websockets", "uvloop", "fastapi", "starlette", "grpcio", "protobuf")
 
 
@@ -91,29 +92,6 @@ def chosen_targets(arguments: argparse.Namespace, folder: Path) -> list[Target]:
     return [makers[name]() for name in makers if name in wanted]
 
 
-def machine_facts(rounds: int, seconds: float) -> dict[str, str]:
-    def version(name: str) -> str:
-        try:
-            return f"{name} {importlib.metadata.version(name)}"
-        except importlib.metadata.PackageNotFoundError:
-            return f"{name} –"
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    processor = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.machine())
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    cores = len(os.sched_getaffinity(0))
-    return {
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "revision": described.stdout.strip() or "none yet",
-        "machine": f"{cores} cores ({processor}), Linux {platform.release()}; loopback, and the load generator is one "
-        "more process on the same cores",
-        "versions": ", ".join([f"Python {platform.python_version()}", *map(version, VERSIONS)]),
-        "rounds": f"{rounds}, alternating between the targets, {seconds:g} s each after warming up; medians",
-    }
-
-
 class Benchmark:
     """Runs scenarios against started targets and keeps what came out."""
 
@@ -163,14 +141,6 @@ class Benchmark:
         return json.dumps({"results": plain, "failures": self.failures}, indent=1)
 
 
-def raise_descriptor_limit() -> None:
-    """2,000 streams are 4,000 descriptors in a proxy; the children inherit the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
 def warn_when_busy() -> None:
     load, cores = os.getloadavg()[0], len(os.sched_getaffinity(0))
     if load > 0.3 * cores:
@@ -213,15 +183,25 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         finally:
             for target in targets:
                 target.stop()
-    facts = machine_facts(rounds, seconds)
+    facts = machine_facts(VERSIONS) | {
+        "rounds": f"{rounds}, alternating between the targets, {seconds:g} s each after warming up; medians"
+    }
     titles = {target.name: target.title for target in started}
     document = report.document(facts, titles, skipped, scenarios, benchmark.results, benchmark.failures)
     print(document)
+    control_plane = ""
+    if not (options.quick or options.only or options.targets):
+        fleets = [fleet for fleet in FLEETS if fleet.standard]
+        control_plane, _ = measure_control_plane(fleets, seconds=CONTROL_PLANE_S, warm_s=3.0)
+        print(control_plane)
     if options.json:
         options.json.write_text(benchmark.json())
     output: Path | None = options.output or (None if options.quick else BENCH / "RESULTS.md")
     if output is not None:
-        output.write_text(report.keep_notes(document, output.read_text() if output.exists() else ""))
+        before = output.read_text() if output.exists() else ""
+        kept = report.keep_notes(document, before)
+        section = control_plane or take_section(before)
+        output.write_text(put_section(kept, section) if section else kept)
         print(f"written to {output}", file=sys.stderr)
     return 0 if benchmark.results else 1
 

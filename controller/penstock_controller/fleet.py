@@ -7,24 +7,33 @@ finishes its streams while another one may already sit where it sat. Pure; the s
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from penstock_controller.restarts import ExitKind, PlaceState, Restarts
 
 
-@dataclass(slots=True, eq=False)
 class Place:
-    """One seat of a deployment. Read-only outside this module."""
+    """One seat of a deployment. Read-only outside this module, but for `restarts` before it is restored."""
 
-    deployment_id: str
-    index: int
-    replica_id: str | None = None
-    """The replica that sits here, or, after a failure, the last that did."""
-    restarts: Restarts = field(default_factory=Restarts)
+    __slots__ = ("_restarts", "deployment_id", "index", "occupied", "replica_id")
+
+    def __init__(
+        self, deployment_id: str, index: int, replica_id: str | None = None, restarts: Restarts | None = None
+    ) -> None:
+        self.deployment_id = deployment_id
+        self.index = index
+        self.replica_id = replica_id
+        """The replica that sits here, or, after a failure, the last that did."""
+        self.restarts = Restarts() if restarts is None else restarts
 
     @property
-    def occupied(self) -> bool:
-        return self.restarts.state is PlaceState.OCCUPIED
+    def restarts(self) -> Restarts:
+        return self._restarts
+
+    @restarts.setter
+    def restarts(self, restarts: Restarts) -> None:
+        self._restarts = restarts
+        # Asked for every place several times a round.
+        self.occupied = restarts.state is PlaceState.OCCUPIED
 
 
 class Fleet:
@@ -34,10 +43,16 @@ class Fleet:
         self._places: dict[str, dict[int, Place]] = {}
         self._by_replica: dict[str, Place] = {}
         self._leavers: dict[str, str] = {}
+        self._sorted: dict[str, tuple[Place, ...]] = {}
+        """Of those deployments whose places have not changed since."""
 
-    def places(self, deployment_id: str) -> list[Place]:
+    def places(self, deployment_id: str) -> tuple[Place, ...]:
         """Returns the places of a deployment by index."""
-        return [place for _, place in sorted(self._places.get(deployment_id, {}).items())]
+        found = self._sorted.get(deployment_id)
+        if found is None:
+            places = self._places.get(deployment_id, {})
+            found = self._sorted[deployment_id] = tuple(places[index] for index in sorted(places))
+        return found
 
     def all_places(self) -> list[Place]:
         return [place for deployment_id in self._places for place in self.places(deployment_id)]
@@ -53,6 +68,7 @@ class Fleet:
     def restore(self, place: Place) -> None:
         """Takes over a place of an earlier controller life."""
         self._places.setdefault(place.deployment_id, {})[place.index] = place
+        self._sorted.pop(place.deployment_id, None)
         if place.replica_id is not None and place.occupied:
             self._by_replica[place.replica_id] = place
 
@@ -69,8 +85,10 @@ class Fleet:
         places = self._places.setdefault(deployment_id, {})
         for replica_id in victims:
             self.leave(replica_id)
-        occupied = [place for place in self.places(deployment_id) if place.occupied]
-        removed = [place for place in self.places(deployment_id) if place.index >= target and not place.occupied]
+        before = self.places(deployment_id)
+        self._sorted.pop(deployment_id, None)
+        occupied = [place for place in before if place.occupied]
+        removed = [place for place in before if place.index >= target and not place.occupied]
         for place in occupied:
             if place.index < target:
                 continue
@@ -128,6 +146,7 @@ class Fleet:
         if place is None:
             index = max(places, default=-1) + 1
             place = places[index] = Place(deployment_id, index)
+            self._sorted.pop(deployment_id, None)
         place.replica_id = replica_id
         place.restarts = place.restarts.adopted(now)
         self._by_replica[replica_id] = place
@@ -148,3 +167,4 @@ class Fleet:
     def forget(self, deployment_id: str) -> None:
         """Drops the places of a deployment without replicas."""
         self._places.pop(deployment_id, None)
+        self._sorted.pop(deployment_id, None)

@@ -29,7 +29,7 @@ class Lifecycle:
         world.fleet.occupy(place, replica_id, world.clock())
         # The intent is stored first: should this process die in between, the next one waits for the replica to appear
         # instead of starting a second.
-        world.save_places(deployment_id)
+        world.save_place(place)
         world.registry.touch(deployment_id)
         spec = ReplicaSpec(
             replica_id,

@@ -39,6 +39,12 @@ WAKE_MAX_S = 1.0
 LOOK_INTERVAL_S = 0.02
 """Least time between two rounds of the loop, so that a burst of reports is one round."""
 
+BUSY_SHARE = 5
+"""A round is followed by a pause of at least so many times what it took …"""
+
+LOOK_PAUSE_MAX_S = 0.2
+"""… but not of more than this: streams that wait for a first replica wait for it, too."""
+
 log = structlog.get_logger("controller")
 
 
@@ -103,6 +109,7 @@ class Reconciler:
         """Stops acting. Replicas go on; the next controller adopts them."""
         await self._tasks.cancel()
         await self.world.stopper.close()
+        self.world.flush_places()
         await self.world.actuator.close()
 
     # Runners.
@@ -180,6 +187,7 @@ class Reconciler:
     async def _run(self) -> None:
         while True:
             self._wake.clear()
+            began = self._clock()
             try:
                 async with self._acting:
                     wake_at = await self._step()
@@ -187,13 +195,15 @@ class Reconciler:
                 # The loop is all that keeps replicas alive; one bad round must not end it.
                 log.exception("reconcile_failed")
                 wake_at = self._clock() + WAKE_MAX_S
+            took_s = self._clock() - began
             pause = min(WAKE_MAX_S, max(0.0, wake_at - self._clock()))
             try:
                 async with asyncio.timeout(pause):
                     await self._wake.wait()
             except TimeoutError:
                 pass
-            await asyncio.sleep(self._look_interval_s)
+            # However many replicas there are, reports and answers get their share of the loop.
+            await asyncio.sleep(max(self._look_interval_s, min(LOOK_PAUSE_MAX_S, took_s * BUSY_SHARE)))
 
     async def _step(self) -> float:
         """One round. Returns when the next is due at the latest."""
@@ -222,6 +232,7 @@ class Reconciler:
             for replica_id in world.fleet.leavers():
                 if not world.stopper.is_stopping(replica_id):
                     world.stopper.request(replica_id, None)
+        world.flush_places()
         wake_at += [at for at in (world.fleet.next_start_at(), self.registry.next_deadline(now)) if at is not None]
         if self.registry.version != version:
             self.publisher.changed()

@@ -29,6 +29,9 @@ LEASE_S = 6.0
 RECOVERY_MIN_S = 15.0
 """Least length of the recovery window: runners try again every 2 s, and a machine may be busy after a crash."""
 
+RECOVERY_MAX_S = 150.0
+"""Greatest length of the recovery window, while replicas go on to come back."""
+
 LOST_AFTER_LEASES = 10
 """Silence, in leases, after which a replica whose process nobody watches is lost even if no edge missed it."""
 
@@ -74,6 +77,7 @@ class Registry:
         self.version = 1
         """Changes whenever an edge would route differently; the version of the next snapshot."""
         self._recovery_ends_at = now + max(2 * lease_s, RECOVERY_MIN_S)
+        self._recovery_limit = now + RECOVERY_MAX_S
         self._awaited: set[str] = set()
         self._replicas: dict[str, Replica] = {}
         self.edges = EdgeTable(lease_s)
@@ -150,6 +154,10 @@ class Registry:
         replica.pid = registration.pid or replica.pid
         replica.started_wall = registration.started_wall or replica.started_wall
         replica.session = session
+        if replica.replica_id in self._awaited:
+            # Thousands of runners take longer: as long as they come, they are waited for.
+            extended = min(now + self.lease_s, self._recovery_limit)
+            self._recovery_ends_at = max(self._recovery_ends_at, extended)
         self._heard_of(replica.replica_id)
         self._heard(replica, registration.report, now)
         self._changed(replica.deployment_id)

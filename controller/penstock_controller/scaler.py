@@ -74,10 +74,12 @@ class Scaler:
                 continue
             if replica.state is ReplicaState.STARTING:
                 crash_looping += place.restarts.is_crash_looping(now)
+            # Whose drain was taken back is about to admit again.
+            comes_back = replica.undrain_ordered and replica.state is ReplicaState.DRAINING
             replicas.append(
                 ReplicaObservation(
                     replica.replica_id,
-                    replica.state,
+                    ReplicaState.STARTING if comes_back else replica.state,
                     replica.active_streams,
                     replica.stream_capacity,
                     replica.suspect,
@@ -127,10 +129,10 @@ class Scaler:
         )
 
     def _mark_surplus(self, deployment_id: str, decision: Decision) -> None:
-        world = self._world
-        for place in world.fleet.places(deployment_id):
-            if place.replica_id is not None:
-                world.registry.set_surplus(place.replica_id, place.replica_id in decision.cordoned)
+        scaling = self._world.scaling(deployment_id)
+        for replica_id in scaling.surplus ^ decision.cordoned:
+            self._world.registry.set_surplus(replica_id, replica_id in decision.cordoned)
+        scaling.surplus = decision.cordoned
 
     def _make_room(self, deployment_id: str, decision: Decision, now: float) -> None:
         """Gives the fleet as many places as are wanted, and begins to end those that are too many."""

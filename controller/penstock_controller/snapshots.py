@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+from collections import deque
 from collections.abc import Callable
 
 from penstock.api.control.v1 import control_pb2
@@ -13,7 +15,13 @@ INTERVAL_MIN_S = 0.05
 """Least time between two snapshots: a burst of streams becomes one."""
 
 BUSY_SHARE = 10
-"""A snapshot is followed by a pause of at least so many times what it took to build, however large the fleet is."""
+"""A snapshot is followed by a pause of at least so many times what the last ones took to build. The median counts: a
+collection of garbage that falls into one is no measure."""
+
+BUILDS_KEPT = 7
+
+INTERVAL_MAX_S = 0.5
+"""Longest such pause, however large the fleet is."""
 
 
 class SnapshotPublisher:
@@ -28,6 +36,7 @@ class SnapshotPublisher:
         self.latest = self._build()
         """A serialized WatchResponse: made once, sent to every edge."""
         self.built_at = clock()
+        self._took_s: deque[float] = deque(maxlen=BUILDS_KEPT)
         self.count = 1
         """Snapshots so far; tells a watcher whether it has sent `latest`."""
 
@@ -45,11 +54,12 @@ class SnapshotPublisher:
             self._dirty.clear()
             self.built_at = self._clock()
             self.latest = self._build()
-            took_s = self._clock() - self.built_at
+            self._took_s.append(self._clock() - self.built_at)
+            pause_s = statistics.median(self._took_s) * BUSY_SHARE
             self.count += 1
             for listener in self.listeners:
                 listener.set()
-            await asyncio.sleep(max(INTERVAL_MIN_S, took_s * BUSY_SHARE))
+            await asyncio.sleep(max(INTERVAL_MIN_S, min(INTERVAL_MAX_S, pause_s)))
 
     def _build(self) -> bytes:
         table = self._registry.route_table(self._clock())

@@ -238,13 +238,11 @@ class Store:
         """Replaces all places of a deployment."""
         with self.transaction():
             self._db.execute("DELETE FROM places WHERE deployment_id = ?", (deployment_id,))
-            self._db.executemany(
-                "INSERT INTO places VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (p.deployment_id, p.index, p.replica_id, p.occupied, p.restarts.starts, p.restarts.failures)
-                    for p in places
-                ],
-            )
+            self._db.executemany("INSERT INTO places VALUES (?, ?, ?, ?, ?, ?)", map(_place_row, places))
+
+    def put_place(self, place: Place) -> None:
+        """Stores one place, whose index is up to date."""
+        self._db.execute("INSERT OR REPLACE INTO places VALUES (?, ?, ?, ?, ?, ?)", _place_row(place))
 
     def cordons(self) -> set[str]:
         """Returns the replicas that operators have cordoned."""
@@ -255,6 +253,11 @@ class Store:
             self._db.execute("INSERT OR IGNORE INTO cordons VALUES (?)", (replica_id,))
         else:
             self._db.execute("DELETE FROM cordons WHERE replica_id = ?", (replica_id,))
+
+
+def _place_row(place: Place) -> tuple[object, ...]:
+    restarts = place.restarts
+    return place.deployment_id, place.index, place.replica_id, place.occupied, restarts.starts, restarts.failures
 
 
 def _scaling(values: dict[str, object]) -> ScalingSettings:

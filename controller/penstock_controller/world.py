@@ -9,7 +9,7 @@ import structlog
 
 from penstock_controller.actuators.base import Actuator
 from penstock_controller.bell import Bell
-from penstock_controller.fleet import Fleet
+from penstock_controller.fleet import Fleet, Place
 from penstock_controller.load import LoadMeter
 from penstock_controller.records import Deployment, Event, Promotion, ScaleDecision
 from penstock_controller.registry import Registry
@@ -34,6 +34,8 @@ class Scaling:
     initial: bool = False
     """It was created or started anew, and not looked at since."""
     look_again_at: float | None = None
+    surplus: frozenset[str] = frozenset()
+    """Replicas that are the last choice now."""
 
 
 class World:
@@ -65,6 +67,7 @@ class World:
         """Those that wait for a ready replica."""
         self.all_paused = False
         self._scaling: dict[str, Scaling] = {}
+        self._unsaved: set[str] = set()
         self.on_change: Callable[[], None] = lambda: None
 
     @property
@@ -101,7 +104,23 @@ class World:
         self.on_change()
 
     def save_places(self, deployment_id: str) -> None:
-        self.store.put_places(deployment_id, self.fleet.places(deployment_id))
+        """Has the places of a deployment stored at the end of the round.
+
+        A crash before that does no harm: who sits where is found out anew when replicas are adopted.
+        """
+        self._unsaved.add(deployment_id)
+
+    def save_place(self, place: Place) -> None:
+        """Stores one place at once."""
+        if place.deployment_id in self._unsaved:
+            self.flush_places()
+        self.store.put_place(place)
+
+    def flush_places(self) -> None:
+        """Stores what `save_places` was called for."""
+        unsaved, self._unsaved = self._unsaved, set()
+        for deployment_id in unsaved & self.deployments.keys():
+            self.store.put_places(deployment_id, self.fleet.places(deployment_id))
 
     def forget(self, deployment: Deployment) -> None:
         """The last replica of a removed deployment has ended."""

@@ -82,7 +82,9 @@ class Edge:
         self._version = snapshot.version
         replicas = snapshot.replicas
         if not self.complete.is_set() and not snapshot.partial and len(replicas) == self._job["runners"]:
-            self._probes = [(index, r.replica_id) for index, r in enumerate(replicas) if _probe(r.replica_id, self._job)]
+            self._probes = [
+                (index, r.replica_id) for index, r in enumerate(replicas) if _probe(r.replica_id, self._job)
+            ]
             self.complete.set()
         for index, name in self._probes:
             row = replicas[index]
@@ -127,9 +129,7 @@ async def main() -> None:
             await edge.complete.wait()
         side.say_ready()
         await side.wait_for_end()
-        side.write_notes(
-            job, {"received": notes.received, "seen": notes.seen, "lags": lags, "failures": failures}
-        )
+        side.write_notes(job, {"received": notes.received, "seen": notes.seen, "lags": lags, "failures": failures})
     finally:
         for task in tasks:
             task.cancel()

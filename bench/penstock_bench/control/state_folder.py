@@ -47,7 +47,7 @@ def write_state(folder: Path, replicas: int) -> None:
             store.put_deployment(wanted)
             store.put_target(wanted.deployment_id, replicas)
             for environment in wanted.environments:
-                store.point_environment(wanted.name, environment, wanted.deployment_id)
+                store.point_environment(wanted.name, environment, wanted.deployment_id, now_wall=1.0)
         store.put_places(wanted.deployment_id, places(replicas))
     finally:
         store.close()

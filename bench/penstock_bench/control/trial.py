@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from penstock_bench.processes import Child, StartError
 BENCH = Path(__file__).resolve().parents[2]
 CONTROLLER_COMMAND = (sys.executable, "-P", "-m", "penstock_controller")
 
-ATTACH_S_MAX = 180.0
+ATTACH_S_MAX = 90.0
 """Time for a whole fleet to attach."""
 
 SETTLE_S = 3.0
@@ -82,8 +83,10 @@ class _Side:
     def pid(self) -> int:
         return self._process.pid
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, deadline: float) -> None:
         assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise StartError(f"the fleet was not up within {ATTACH_S_MAX:g} s")
         if self._process.stdout.readline() != "ready\n":
             raise StartError(f"a simulating process has ended:\n{self._log.read_text()[-2000:]}")
 
@@ -132,11 +135,10 @@ def run_trial(fleet: Fleet, *, seconds: float, warm_s: float) -> Trial:
                 "probes": fleet.probes,
             }
             began = time.monotonic()
-            for module in ("edge_side", "runner_side"):
-                sides.append(_Side(module, job, folder))
-            edges, runners = sides
-            runners.wait_ready()
-            edges.wait_ready()
+            sides.append(edges := _Side("edge_side", job, folder))
+            sides.append(runners := _Side("runner_side", job, folder))
+            for side in (runners, edges):
+                side.wait_ready(began + ATTACH_S_MAX)
             attach_s = time.monotonic() - began
             time.sleep(warm_s)
             pids = (controller.pid, runners.pid, edges.pid)

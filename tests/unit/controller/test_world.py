@@ -33,7 +33,7 @@ def test_forgotten_deployment_leaves_nothing_behind(tmp_path: Path) -> None:
 
             assert parts.world.deployments == {}
             assert "echo-1" not in parts.world.targets
-            assert parts.world.fleet.places("echo-1") == []
+            assert not parts.world.fleet.places("echo-1")
             assert [e.kind for e in parts.store.journal.after(0)][-1] == "deployment_removed"
 
     asyncio.run(scenario())
@@ -48,6 +48,7 @@ def test_replica_that_leaves_frees_its_place_and_has_its_deployment_looked_at(tm
             parts.registry.take_changed()
 
             parts.world.leave(replica_id)
+            parts.world.flush_places()
 
             assert parts.world.fleet.leavers() == {replica_id: "echo-1"}
             assert parts.registry.take_changed() == {"echo-1"}
