@@ -73,7 +73,8 @@ class Removals:
                 continue
             del self._by_replica[removal.replica_id]
             self._registry.touch(removal.deployment_id)
-            if not lost:
+            # One that was told to drain for another reason meanwhile must not be taken back.
+            if not lost and replica is not None and not replica.drain_ordered:
                 self._sessions.undrain(removal.replica_id)
                 log.warning("removal_not_answered", replica=removal.replica_id, after_s=ANSWER_S)
 

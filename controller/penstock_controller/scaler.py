@@ -102,7 +102,9 @@ class Scaler:
         scaling = world.scaling(deployment_id)
         before = scaling.state.target
         world.registry.order_drain(replica_id, world.clock())
-        world.fleet.leave(replica_id)
+        # It may have left its place meanwhile, for an operator's drain; then another has it by now.
+        if world.fleet.leave(replica_id) is None:
+            return
         if before > 0:
             scaling.state = replace(scaling.state, target=before - 1)
         world.fleet.resize(deployment_id, scaling.state.target, ())

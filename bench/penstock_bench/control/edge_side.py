@@ -36,7 +36,6 @@ class Edge:
         self._number = number
         self._job = job
         self._notes = notes
-        self._parses = number < job["parsing_edges"]
         # Bytes: when they arrived is noted before they are parsed, which is the cost of this side.
         self._call: Any = channel.stream_stream(METHOD)()
         self._probes: list[tuple[int, str]] = []
@@ -57,9 +56,7 @@ class Edge:
             if data is grpc.aio.EOF:
                 return
             self._notes.received.append((now, self._number, len(data)))
-            # The others parse until they have seen the fleet come up.
-            if self._parses or not self.complete.is_set():
-                self._take(control_pb2.WatchResponse.FromString(data).snapshot, now)
+            self._take(control_pb2.WatchResponse.FromString(data).snapshot, now)
 
     async def report(self) -> None:
         await asyncio.sleep(random.uniform(0, STATUS_S))

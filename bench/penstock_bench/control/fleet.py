@@ -27,8 +27,6 @@ class Fleet:
     streams: int
     runners_per_connection: int = 1
     """A runner has a connection of its own; thousands of them are too many for one simulating process."""
-    edges_that_parse: int | None = None
-    """The others take the bytes of a snapshot and drop them; None means that all parse."""
     churns: bool = True
     """Whether streams open and close; without, runners and edges send what keeps their leases."""
     standard: bool = True
@@ -43,18 +41,14 @@ class Fleet:
     def probes(self) -> int:
         return min(PROBES_MAX, self.runners) if self.churns else 0
 
-    @property
-    def parsing_edges(self) -> int:
-        return self.edges if self.edges_that_parse is None else min(self.edges, self.edges_that_parse)
-
 
 FLEETS: tuple[Fleet, ...] = (
     Fleet("100-idle", 100, 5, 20_000, churns=False),
     Fleet("100", 100, 5, 20_000),
     Fleet("1000-idle", 1000, 50, 200_000, churns=False),
     Fleet("1000", 1000, 50, 200_000),
-    Fleet("10000-idle", 10_000, 50, 2_000_000, 10, 5, churns=False, standard=False),
-    Fleet("10000", 10_000, 50, 2_000_000, 10, 5, standard=False),
+    Fleet("10000-idle", 10_000, 50, 2_000_000, 10, churns=False, standard=False),
+    Fleet("10000", 10_000, 50, 2_000_000, 10, standard=False),
 )
 
 

@@ -129,7 +129,6 @@ def run_trial(fleet: Fleet, *, seconds: float, warm_s: float) -> Trial:
                 "runners": fleet.runners,
                 "runners_per_connection": fleet.runners_per_connection,
                 "edges": fleet.edges,
-                "parsing_edges": fleet.parsing_edges,
                 "streams": fleet.streams,
                 "opens_per_s": fleet.opens_per_s,
                 "probes": fleet.probes,
@@ -156,7 +155,7 @@ def run_trial(fleet: Fleet, *, seconds: float, warm_s: float) -> Trial:
     elapsed = until - since
     used = [100 * (b.cpu_s - a.cpu_s) / elapsed for a, b in zip(before, after, strict=True)]
     received = [size for at, _, size in edge_notes["received"] if since <= at <= until]
-    delays, lost = snapshot_delays(runner_notes["sent"], edge_notes["seen"], fleet.parsing_edges, since, until)
+    delays, lost = snapshot_delays(runner_notes["sent"], edge_notes["seen"], fleet.edges, since, until)
     lags = [
         percentile(sorted(lag for at, lag in notes["lags"] if since <= at <= until), 0.99) or 0.0
         for notes in (runner_notes, edge_notes)

@@ -11,12 +11,16 @@ from dataclasses import fields
 import pytest
 
 from penstock.truss import ConfigError, PenstockSettings, parse_config
-from penstock_testing.source_tree import dotted, python_files, syntax
+from penstock_controller.scaling.policy import INPUTS, RULES
+from penstock_testing.source_tree import dotted, python_files, syntax, text
 
 LEVELS = {"info", "warning", "error", "exception", "critical"}
 
 
 ReadTable = Callable[[str, str], list[list[str]]]
+
+BESIDE = {"autoscaling.buffer_slots": "max_replica: 1000"}
+"""What must stand beside a setting for its whole range to be free of warnings."""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +33,10 @@ def settings(read_table: ReadTable) -> list[list[str]]:
 def read(key: str, value: str) -> PenstockSettings:
     """The settings of a config.yaml that has one key; ConfigError as in a start, AssertionError for an unknown key."""
     path = ["penstock", *key.split(".")]
-    document = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(path))
-    config = parse_config(f"{document.rstrip()} {value}\n".encode(), name_default="documented")
+    document = "".join(f"{'  ' * depth}{name}:\n" for depth, name in enumerate(path)).rstrip() + f" {value}\n"
+    if key in BESIDE:
+        document += f"{'  ' * (len(path) - 1)}{BESIDE[key]}\n"
+    config = parse_config(document.encode(), name_default="documented")
     assert config.warnings == ()
     return config.penstock
 
@@ -47,14 +53,17 @@ def test_every_setting_is_documented(settings: list[list[str]]) -> None:
 
 def test_settings_have_the_documented_defaults(settings: list[list[str]]) -> None:
     for key, default, _ in settings:
-        assert read(key, default) == PenstockSettings(), key
+        assert getattr(read(key, default), field_of(key)) == getattr(PenstockSettings(), field_of(key)), key
 
 
 def test_settings_have_the_documented_ranges(settings: list[list[str]]) -> None:
     for key, _, bounds in settings:
         numbers = re.fullmatch(r"(?:(0), or )?([\d.]+) to ([\d.]+)", bounds)
         if numbers is None:
-            assert bounds in {"true or false", "list of paths"}, key
+            choices = re.fullmatch(r"`?(\w+)` or `(\w+)`?", bounds)
+            assert choices or bounds in {"true or false", "list of paths"}, key
+            for value in choices.groups() if choices else ():
+                assert getattr(read(key, value), field_of(key)) == value, key
             continue
         zero, low, high = numbers.groups()
         for value in filter(None, (zero, low, high)):
@@ -84,3 +93,33 @@ def test_events_of_the_logs_are_documented(read_table: ReadTable) -> None:
         documented[component] |= set(re.findall("`([a-z_]+)`", events))
 
     assert documented == {component: events_in(component) for component in ("edge", "runner", "controller")}
+
+
+def test_rules_and_inputs_of_scaling_are_documented(read_table: ReadTable) -> None:
+    page = text("docs/scaling.md")
+    inputs = {row[0].strip("`"): row[1] for row in read_table("docs/scaling.md", "input | meaning")}
+
+    assert [rule for rule in RULES if f"`{rule}`" not in page] == []
+    assert inputs == INPUTS
+
+
+def kinds_of_events() -> set[str]:
+    """The kinds of the events that the controller keeps for operators, as far as they are written out."""
+    kinds = set()
+    for name in python_files("controller/"):
+        for node in ast.walk(syntax(name)):
+            if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "event" and node.args:
+                kind = node.args[0]
+                chosen = [kind.body, kind.orelse] if isinstance(kind, ast.IfExp) else [kind]
+                kinds |= {str(each.value) for each in chosen if isinstance(each, ast.Constant)}
+    return kinds
+
+
+def test_events_of_the_controller_are_documented(read_table: ReadTable) -> None:
+    rows = read_table("docs/operating.md", "event | when")
+
+    documented = {kind for events, _ in rows for kind in re.findall("`([a-z_]+)`", events)}
+
+    made = {"scaling_paused", "scaling_resumed"}
+    made |= {f"replica_{change}ed" for change in ("cordon", "uncordon", "drain", "undrain")}
+    assert documented == kinds_of_events() | made

@@ -58,7 +58,7 @@ class FakeAdmin(admin_pb2_grpc.AdminServiceServicer):
             deployment_id = f"{name}-0123abcd"
             self.names[deployment_id] = name
             response.deployments.add(name=name, deployment_id=deployment_id)
-            for index in range(spec.replicas):
+            for index in range(spec.replicas if spec.HasField("replicas") else 1):
                 self._start_runner(deployment_id, index)
         (self.state_dir / "runners.json").write_text(json.dumps({"runners": self.runners, "names": self.names}))
         return response

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,9 +55,22 @@ class Checks:
         self.deadlines: dict[str, list[Deadline]] = {}
         """By replica or by deployment."""
         self._orphan_since: dict[str, float] = {}
+        self._collected: list[str] | None = None
 
     def broken(self, what: str) -> None:
-        self._platform.broken(what)
+        if self._collected is None:
+            self._platform.broken(what)
+        else:
+            self._collected.append(what)
+
+    def collect(self, look: Callable[[], None]) -> list[str]:
+        """Returns what a look finds, instead of telling at once."""
+        collected = self._collected = []
+        try:
+            look()
+        finally:
+            self._collected = None
+        return collected
 
     # Streams.
 

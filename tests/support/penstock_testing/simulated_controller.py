@@ -1,8 +1,8 @@
 """Lives of the controller in virtual time: production's server, services and reconciler on one database.
 
-A life can be killed at any moment, also between two statements of the database: then nothing of it acts any more. Or it
-can be left behind: it goes on beside its successor, with a copy of the database and without the machine, as a controller
-would that does not know that it was replaced.
+A life can be killed at any moment, also between two statements of the database: then nothing of it acts any more. Or
+it can be left behind: it goes on beside its successor, with a copy of the database and without the machine, as a
+controller would that does not know that it was replaced.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from penstock_controller.service import ControllerServer
 from penstock_controller.status_view import ControllerFacts
 from penstock_controller.store import Store
 from penstock_testing.simulated_machine import KilledError, Machine, SimulatedActuator
-from penstock_testing.simulated_network import Network, Node
+from penstock_testing.simulated_network import Network
+from penstock_testing.simulated_node import Node
 from penstock_testing.simulated_runner import SimulatedProcess
 
 ADDRESS = "controller:1"

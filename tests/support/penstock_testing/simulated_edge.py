@@ -25,7 +25,8 @@ from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
 from penstock_edge.watch import ControllerSession
-from penstock_testing.simulated_network import Network, Node
+from penstock_testing.simulated_network import Network
+from penstock_testing.simulated_node import Node
 from penstock_testing.simulated_runner import pause
 
 

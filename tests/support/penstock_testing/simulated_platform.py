@@ -12,7 +12,7 @@ import random
 import sys
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +21,18 @@ from unittest import mock
 
 import structlog
 
-from penstock_controller.errors import ControllerError
 from penstock_controller.operations import ReplicaChange
 from penstock_controller.records import Deployment, StreamLimits
 from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
-from penstock_controller.scaling.overrides import ScalingOverrides, effective
-from penstock_testing.simulated_checks import Checks, Deadline
+from penstock_controller.scaling.overrides import effective
+from penstock_testing.simulated_checks import Checks
 from penstock_testing.simulated_controller import WALL, ControllerLife
 from penstock_testing.simulated_edge import Leaving, Phase, SimulatedClient, SimulatedEdge, until
+from penstock_testing.simulated_faults import FAULTS, Faults
 from penstock_testing.simulated_machine import KilledError, Machine, MachineSettings
-from penstock_testing.simulated_network import Network, Node
+from penstock_testing.simulated_network import Network
+from penstock_testing.simulated_node import Node
+from penstock_testing.simulated_operators import ACTS, Operators, ask
 from penstock_testing.simulated_runner import pause
 from penstock_testing.virtual_time import run_virtual
 
@@ -45,43 +47,14 @@ RECOVERS_S = 100.0
 PROBE_S = 60.0
 """Time in which streams that max_replica allows must be served: cold starts and the back-offs of edges."""
 
-_FAULTS = {
-    "kill controller": 2.0,
-    "kill controller at a statement": 2.0,
-    "kill controller at a start": 1.0,
-    "crash runner": 2.0,
-    "restart edge": 0.5,
-    "break control": 2.0,
-    "break trunk": 0.5,
-    "cut control": 2.0,
-    "cut edge from controller": 1.0,
-    "cut trunk": 0.7,
-    "block runner": 1.0,
-}
-_ACTS = {
-    "promote": 2.0,
-    "promote with deadline": 1.0,
-    "scale": 2.0,
-    "scale back": 1.0,
-    "max_concurrency": 1.0,
-    "replicas": 0.5,
-    "drain": 1.0,
-    "drain with grace": 0.7,
-    "undrain": 1.5,
-    "cordon": 1.0,
-    "uncordon": 1.0,
-    "pause": 0.5,
-    "resume": 1.0,
-}
-
 
 @dataclass(slots=True)
 class Scenario:
     """What happens during a run."""
 
-    faults: Mapping[str, float] = field(default_factory=lambda: dict(_FAULTS))
+    faults: Mapping[str, float] = field(default_factory=lambda: dict(FAULTS))
     """Weights of the faults; empty: none."""
-    acts: Mapping[str, float] = field(default_factory=lambda: dict(_ACTS))
+    acts: Mapping[str, float] = field(default_factory=lambda: dict(ACTS))
     """Weights of what operators do; empty: nothing."""
     chaos_s: tuple[float, float] = (40.0, 120.0)
     fault_every_s: float = 12.0
@@ -124,8 +97,8 @@ class Platform:
             refused_starts=draw.choice((0.0, 0.0, 0.1)) if self.scenario.faults else 0.0,
             failed_loads=draw.choice((0.0, 0.0, 0.1)) if self.scenario.faults else 0.0,
         )
-        self._deployments = self._draw_deployments()
-        slots = {one.deployment_id: one.scaling.max_concurrency for one in self._deployments}
+        self.deployments = self._draw_deployments()
+        slots = {one.deployment_id: one.scaling.max_concurrency for one in self.deployments}
         self.machine = Machine(self.network, random.Random(draw.random()), self._settings, slots, self.broken)
         self.checks = Checks(self)
         self.life: ControllerLife | None = None
@@ -137,7 +110,8 @@ class Platform:
             self._edge_count = len(self.edges)
             operator = Node("operator")
             tasks = [
-                operator.spawn(work, "work") for work in (self._serve_clients(), self._fail(), self._operate())
+                operator.spawn(work, "work")
+                for work in (self._serve_clients(), Faults(self).run(), Operators(self).run())
             ]
             ticker = operator.spawn(self._tick(), "ticker")
             await pause(draw.uniform(*self.scenario.chaos_s))
@@ -226,20 +200,26 @@ class Platform:
         await self._start_controller()
 
     async def replace_controller(self, both_s: float) -> None:
-        """Starts a controller while the one before goes on."""
+        """Starts a controller while the one before goes on. Whoever loses its call comes to one of the two."""
         before = self.life
         if before is None or not before.is_alive or self.left_behind is not None:
             return
         before.leave_behind()
         self.left_behind = before
         await self._start_controller()
-        await pause(both_s)
+        over_at = self.now + both_s
+        while self.now < over_at:
+            await pause(self.random.uniform(0.1, 1.0))
+            nodes = [edge.node for edge in self.edges] + [process.node for process in self.machine.alive()]
+            for life in (before, self.life):
+                if life is not None:
+                    self.network.break_calls(self.random.choice(nodes).name, life.node.name)
         before.kill()
         self.left_behind = None
 
     async def _apply(self) -> None:
         assert self.life is not None
-        await self.life.operations.apply(self._deployments, prune=True)
+        await self.life.operations.apply(self.deployments, prune=True)
 
     def _draw_deployments(self) -> list[Deployment]:
         draw = self.random
@@ -271,6 +251,15 @@ class Platform:
     def _new_edge(self, number: int) -> SimulatedEdge:
         return SimulatedEdge(self.network, random.Random(self.random.random()), f"edge-{number}")
 
+    async def restart_edge(self, edge: SimulatedEdge, after_s: float) -> None:
+        """Kills an edge, and starts another after a while."""
+        edge.kill()
+        self._edge_count += 1
+        number = self._edge_count
+        self.edges.remove(edge)
+        await pause(after_s)
+        self.edges.append(self._new_edge(number))
+
     # Clients.
 
     async def _serve_clients(self) -> None:
@@ -286,161 +275,13 @@ class Platform:
         if not edges:
             return None
         edge = self.random.choice(edges)
-        by_id = self.random.choice(self._deployments).deployment_id if self.random.random() < 0.1 else None
+        by_id = self.random.choice(self.deployments).deployment_id if self.random.random() < 0.1 else None
         deployment = edge.deployment("echo", by_id if hold_s is not None else None)
         if deployment is None:
             self.counts["not found"] += 1
             return None
         self.counts["streams"] += 1
         return edge.open(deployment, hold_s, self.checks.stream_over)
-
-    # Faults.
-
-    async def _fail(self) -> None:
-        faults = self.scenario.faults
-        while faults:
-            await pause(self.random.expovariate(1 / self.scenario.fault_every_s))
-            fault = self.random.choices(list(faults), list(faults.values()))[0]
-            self.trace(f"fault: {fault}")
-            self.counts[fault] += 1
-            await self._do(fault)
-
-    async def _do(self, fault: str) -> None:
-        draw, life = self.random, self.life
-        runners = self.machine.alive()
-        runner = draw.choice(runners) if runners else None
-        edge = draw.choice(self.edges)
-        match fault:
-            case "kill controller":
-                if self.scenario.overlaps and draw.random() < 0.7:
-                    await self.replace_controller(draw.uniform(1.0, 20.0))
-                else:
-                    await self.restart_controller(draw.choice((0.0, 0.5, 3.0, 10.0)))
-            case "kill controller at a statement" | "kill controller at a start":
-                if life is None:
-                    return
-                if fault.endswith("start"):
-                    life.kill_at_start()
-                else:
-                    life.kill_soon(draw.randint(0, 12))
-                await until(lambda: not life.is_alive, draw.uniform(1.0, 15.0), 0.1)
-                await self.restart_controller(draw.choice((0.0, 0.5, 3.0)))
-            case "crash runner" if runner is not None:
-                self.trace(f"{runner.replica_id} crashes with {runner.active_streams} streams")
-                runner.crash(draw.choice((-9, -11, 3, 0)))
-            case "restart edge":
-                edge.kill()
-                self._edge_count += 1
-                self.edges.remove(edge)
-                await pause(draw.uniform(0.0, 3.0))
-                self.edges.append(self._new_edge(self._edge_count))
-            case "break control" if runner is not None and life is not None:
-                self.network.break_calls(runner.node.name, life.node.name)
-            case "break trunk" if runner is not None:
-                self.network.break_calls(runner.node.name, edge.node.name)
-            case "cut control" if runner is not None and life is not None:
-                self._cut(runner.node.name, life.node.name, draw.choice((0.3, 3.0, 8.0, 30.0, 80.0)))
-            case "cut edge from controller" if life is not None:
-                self._cut(edge.node.name, life.node.name, draw.choice((0.3, 3.0, 10.0, 30.0)))
-            case "cut trunk" if runner is not None:
-                self._cut(edge.node.name, runner.node.name, draw.choice((0.3, 3.0, 30.0)))
-            case "block runner" if runner is not None and runner.is_ready:
-                seconds = draw.choice((1.0, 7.0, 40.0))
-                runner.block(seconds)
-                for one in self.edges:
-                    self.network.cut(one.node.name, runner.node.name, answers_pings=True)
-                    self.network.loop.call_later(seconds, self.network.heal, one.node.name, runner.node.name)
-
-    def _cut(self, one: str, other: str, seconds: float) -> None:
-        self.trace(f"{one} and {other} are cut off for {seconds} s")
-        self.network.cut(one, other)
-        self.network.loop.call_later(seconds, self.network.heal, one, other)
-
-    # Operators.
-
-    async def _operate(self) -> None:
-        acts = self.scenario.acts
-        while acts:
-            await pause(self.random.expovariate(1 / self.scenario.act_every_s))
-            act = self.random.choices(list(acts), list(acts.values()))[0]
-            life = self.life
-            if life is None or not life.is_ready or not life.is_alive:
-                continue
-            self.trace(f"operator: {act}")
-            self.counts[act] += 1
-            await self._ask(life, self._act(life, act))
-
-    async def _ask(self, life: ControllerLife, request: Any) -> None:
-        """Has a request carried out by the controller, which may die meanwhile."""
-        task = life.node.spawn(request, "request")
-        await asyncio.wait((task,))
-        if not task.cancelled() and (error := task.exception()) is not None:
-            if isinstance(error, ControllerError):
-                self.trace(f"refused: {error}")
-            elif not isinstance(error, KilledError):
-                self.broken(f"an operator got {error!r}")
-
-    async def _act(self, life: ControllerLife, act: str) -> None:
-        draw, operations = self.random, life.operations
-        name = draw.choice(self._deployments).deployment_id
-        replicas = [replica.replica_id for replica in life.registry.replicas()]
-        chosen = draw.sample(replicas, min(len(replicas), draw.randint(1, 2)))
-        match act:
-            case "promote" | "promote with deadline":
-                await self._promote(life, name, None if act == "promote" else draw.choice((0.0, 5.0, 30.0)))
-            case "scale":
-                least = draw.choice((None, 0, 1, 2))
-                most = draw.choice((None, 1, 2, 3, 6))
-                if least is not None and most is not None:
-                    most = max(least, most)
-                await operations.scale(name, ScalingOverrides(min_replica=least, max_replica=most), dry_run=False)
-            case "scale back":
-                await operations.scale(name, None, dry_run=False)
-            case "max_concurrency":
-                change = ScalingOverrides(max_concurrency=draw.randint(1, 6))
-                await operations.scale(name, change, dry_run=False)
-            case "replicas":
-                await operations.scale(name, ScalingOverrides(replicas=draw.randint(0, 4)), dry_run=False)
-            case "pause" | "resume":
-                await operations.pause(draw.choice((name, "")), act == "pause")
-            case "drain" | "drain with grace" if chosen:
-                grace_s = None if act == "drain" else draw.choice((0.0, 3.0, 20.0))
-                if grace_s is not None:
-                    for replica_id in chosen:
-                        self._allow(replica_id, grace_s * 0.9)
-                await operations.change_replicas(ReplicaChange.DRAIN, chosen, grace_s=grace_s, dry_run=False)
-            case "undrain" if chosen:
-                leaving = [replica.replica_id for replica in life.registry.replicas() if replica.is_leaving]
-                changed = await operations.change_replicas(
-                    ReplicaChange.UNDRAIN, leaving or chosen, grace_s=None, dry_run=False
-                )
-                for one in changed:
-                    self.trace(f"{one.replica_id} {one.outcome}")
-            case "cordon" | "uncordon" if chosen:
-                change_to = ReplicaChange.CORDON if act == "cordon" else ReplicaChange.UNCORDON
-                await operations.change_replicas(change_to, chosen, grace_s=None, dry_run=False)
-
-    async def _promote(self, life: ControllerLife, name: str, deadline_s: float | None) -> None:
-        if deadline_s is not None:
-            # At the earliest. The promotion may wait for a ready replica, and then the deadline counts from there.
-            for one in self._deployments:
-                if one.deployment_id != name:
-                    self._allow(one.deployment_id, deadline_s / 2)
-        self._forbid(name)
-        outcome = await life.operations.promote(
-            name, "", deadline_s=deadline_s, at_once=self.random.random() < 0.3, dry_run=False
-        )
-        self.trace(f"{name} is promoted, pending {outcome.pending}")
-
-    def _allow(self, key: str, after_s: float) -> None:
-        self.checks.deadlines.setdefault(key, []).append(Deadline(self.now + after_s))
-
-    def _forbid(self, deployment_id: str) -> None:
-        """From now on an operator wants the deployment; what still leaves keeps the end that it was told."""
-        for deadline in self.checks.deadlines.pop(deployment_id, []):
-            for process in self.machine.alive():
-                if process.deployment_id == deployment_id:
-                    self.checks.deadlines.setdefault(process.replica_id, []).append(deadline)
 
     # Quiet.
 
@@ -460,17 +301,27 @@ class Platform:
             self.left_behind.kill()
             self.left_behind = None
         await until(lambda: life.is_ready, 5.0)
-        await self._ask(life, self._reset(life))
+        await ask(self, life, self._reset(life))
         await pause(RECOVERS_S)
-        self.checks.settled()
+        await self._expect(self.checks.settled)
 
     async def _reset(self, life: ControllerLife) -> None:
         operations = life.operations
         await operations.pause("", False)
-        for deployment in self._deployments:
+        for deployment in self.deployments:
             await operations.scale(deployment.deployment_id, None, dry_run=False)
         cordoned = [replica.replica_id for replica in life.registry.replicas() if replica.cordoned]
         await operations.change_replicas(ReplicaChange.UNCORDON, cordoned, grace_s=None, dry_run=False)
+
+    async def _expect(self, look: Callable[[], None]) -> None:
+        """Has a look find everything right, within a few seconds: a stream may end at this very moment."""
+        found = self.checks.collect(look)
+        for _ in range(3):
+            if found:
+                await pause(2.0)
+                found = self.checks.collect(look)
+        for what in found:
+            self.broken(what)
 
     async def _probe(self) -> None:
         """As many streams as max_replica allows are served, however few replicas there are."""
@@ -499,7 +350,7 @@ class Platform:
                 self.broken(f"a stream that has room is {client.phase}: {client.refusal}")
         # Those that clients hold by chance may have ended meanwhile.
         await pause(30.0)
-        self.checks.settled()
+        await self._expect(self.checks.settled)
 
     async def _empty(self) -> None:
         self.trace("everybody leaves")
@@ -508,7 +359,7 @@ class Platform:
                 client.leave(self.random.choice(list(Leaving)))
         # One replica goes after the other, and the longest delay is 10 s.
         await pause(80.0)
-        self.checks.emptied()
+        await self._expect(self.checks.emptied)
         streams, over = self.counts["streams"], sum(self.checks.ended.values())
         if streams != over:
             self.broken(f"{streams} streams were asked for, and {over} are over")
@@ -538,7 +389,7 @@ def _deterministic(platform: Platform) -> Iterator[None]:
         with (
             mock.patch("penstock_controller.lifecycle.new_replica_id", lambda of: f"{of}-r{next(ids)}"),
             mock.patch("penstock_runner.lag.INTERVAL_S", 3600.0),
-            mock.patch("penstock_runner.replica.resident_bytes", lambda: 0),
+            mock.patch("penstock_runner.replica.resident_bytes", return_value=0),
             mock.patch("penstock_edge.watch.random", drawn),
         ):
             yield

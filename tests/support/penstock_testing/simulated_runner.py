@@ -28,7 +28,8 @@ from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.replica import Replica
 from penstock_runner.server import RunnerServer
 from penstock_runner.slots import Slots
-from penstock_testing.simulated_network import Network, Node
+from penstock_testing.simulated_network import Network
+from penstock_testing.simulated_node import Node
 
 if TYPE_CHECKING:
     from penstock_controller.actuators.base import ReplicaSpec
@@ -243,9 +244,7 @@ class SimulatedProcess:
     def _answer_drain(self, drain_id: str, accepted: bool, active: int) -> None:
         if accepted and active and drain_id in self._asked_if_idle:
             self._broken(f"{self.replica_id} agrees to go with {active} streams")
-        self._answers.append(
-            control_messages.drain_result_request(drain_id, accepted=accepted, active_streams=active)
-        )
+        self._answers.append(control_messages.drain_result_request(drain_id, accepted=accepted, active_streams=active))
         self._dirty.set()
 
     async def _close_line(self, timeout_s: float) -> None:

@@ -42,7 +42,7 @@ def test_growth_is_shown_between_fleets_of_ten_times_the_size_and_the_same_load(
 
     text = tables.section({"date": "today"}, trials, [])
 
-    assert "100 → 1,000 churn" in text and "idle |" in text
+    assert text.count("100 → 1,000 churn") == 1
     assert "100 → 1,000 idle" not in text, "the smaller one was not measured"
     assert "4.00 ×" in text
 
@@ -55,7 +55,7 @@ def test_what_could_not_be_measured_is_said() -> None:
     text = tables.section({}, {BY_KEY["100-idle"]: replace(TRIAL, delay_p50_ms=None, delay_p99_ms=None)}, [], ["gone"])
 
     assert "- gone" in text
-    assert "| – |" in text.replace("   ", " ").replace("  ", " ")
+    assert " – |" in text
 
 
 def test_steps_are_shown_for_every_size() -> None:

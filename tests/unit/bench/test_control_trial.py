@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from penstock.state_dir import prepare_state_dir
 from penstock_bench.control import trial
 from penstock_bench.control.fleet import Fleet
 from penstock_bench.control.process_meter import machine_cpu_s, read_meter
@@ -28,6 +29,13 @@ def test_a_controller_that_does_not_start_is_an_error_with_its_words(monkeypatch
     monkeypatch.setattr(trial, "CONTROLLER_COMMAND", (*trial.CONTROLLER_COMMAND[:-1], "penstock_no_such"))
 
     with pytest.raises(StartError, match="penstock_no_such"):
+        trial.run_trial(Fleet("small", 1, 1, 10), seconds=0.1, warm_s=0)
+
+
+def test_a_runner_that_is_refused_ends_the_trial_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "write_state", lambda folder, replicas: prepare_state_dir(folder))
+
+    with pytest.raises(StartError, match="is not known to this controller"):
         trial.run_trial(Fleet("small", 1, 1, 10), seconds=0.1, warm_s=0)
 
 

@@ -90,6 +90,22 @@ def test_drain_is_taken_back_when_no_answer_comes() -> None:
     asyncio.run(scenario())
 
 
+def test_drain_that_was_ordered_meanwhile_is_not_taken_back() -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        scene.removals.ask("r1", "echo-1", 0.0)
+        await scene.sent()
+        scene.registry.order_drain("r1", 1.0)
+
+        scene.removals.expire(ANSWER_S)
+
+        assert not scene.removals.has("echo-1")
+        scene.session.close()
+        assert await scene.session.next() is None
+
+    asyncio.run(scenario())
+
+
 def test_question_is_given_up_with_the_call_over_which_it_was_asked() -> None:
     async def scenario() -> None:
         scene = Scene()

@@ -131,11 +131,12 @@ def knows_starts_of(startup_s: float, **settings: Any) -> Watcher:
     return watcher
 
 
-def test_rise_that_outruns_a_start_is_met_before_the_slots_run_out() -> None:
+@pytest.mark.parametrize("buffer", [0, 8])
+def test_rise_that_outruns_a_start_is_met_before_the_slots_run_out(buffer: int) -> None:
     """One more whenever all are busy would be one per start of 60 s: 8 slots, while 60 streams come."""
-    target, rules = rising(knows_starts_of(60.0), per_second=1.0, seconds=40)
+    target, rules = rising(knows_starts_of(60.0, buffer_slots=buffer), per_second=1.0, seconds=40)
 
-    assert target == pytest.approx(10 + (40 + 65 - 80) / 8, abs=1)
+    assert target == pytest.approx(10 + (40 + 65 + buffer - 80) / 8, abs=1)
     assert set(rules) == {"trend"}
 
 

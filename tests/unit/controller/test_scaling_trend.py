@@ -35,6 +35,10 @@ def test_steady_rise_is_taken_to_go_on_for_the_time_of_a_start() -> None:
     assert expected(ramp(2.0, 60), 20.0) == pytest.approx(2 * (20 + REACTION_S), rel=0.1)
 
 
+def test_level_before_a_rise_is_kept() -> None:
+    assert after((0.0, 10), (0.1, 13), (0.2, 14)) == ((0.0, 10), (0.1, 14))
+
+
 def test_nothing_is_expected_of_a_load_that_stays_or_falls() -> None:
     assert expected(after((0.0, 10)), 60.0) == 0
     assert expected(ramp(0.0, 60), 60.0) == 0
