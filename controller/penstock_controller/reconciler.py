@@ -157,6 +157,8 @@ class Reconciler:
         removal = self.world.removals.answered(replica_id, drain_id, accepted)
         if removal is not None:
             self.scaler.removed(removal)
+        else:
+            self._heard(replica_id)
         self.changed()
 
     def unreachable(self, replica_id: str) -> None:
@@ -211,7 +213,8 @@ class Reconciler:
         version = self.registry.version
         for replica_id in self.registry.expire(now):
             self._lifecycle.lost(replica_id, now)
-        world.removals.expire(now)
+        for replica_id in world.removals.expire(now):
+            self._heard(replica_id)
         self._promotions.step()
         self._promotions.drain_left_over()
         changed = self.registry.take_changed()
@@ -248,7 +251,8 @@ class Reconciler:
         self.world.load.heard(replica)
         if replica.state is ReplicaState.READY:
             self.world.fleet.ready(replica_id)
-        elif replica.is_leaving:
+        elif replica.is_leaving and not self.world.removals.is_asked(replica_id):
+            # The status of one that was asked may overtake its answer; it gives up its place with the answer.
             self.world.leave(replica_id)
 
     def _demand_changed(self, deployment_ids: set[str]) -> None:

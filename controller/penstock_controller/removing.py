@@ -45,6 +45,10 @@ class Removals:
         """Tells whether a replica of the deployment has been asked and has not answered."""
         return any(removal.deployment_id == deployment_id for removal in self._by_replica.values())
 
+    def is_asked(self, replica_id: str) -> bool:
+        """Tells whether the replica has been asked and has not answered."""
+        return replica_id in self._by_replica
+
     def ask(self, replica_id: str, deployment_id: str, now: float) -> None:
         """Asks, unless the replica has been asked already or has no call open."""
         replica = self._registry.replica(replica_id)
@@ -63,8 +67,9 @@ class Removals:
         self._registry.touch(removal.deployment_id)
         return removal if accepted else None
 
-    def expire(self, now: float) -> None:
-        """Gives up questions that nobody will answer."""
+    def expire(self, now: float) -> list[str]:
+        """Gives up questions that nobody will answer. Returns the replicas that were asked."""
+        given_up = []
         for removal in list(self._by_replica.values()):
             replica = self._registry.replica(removal.replica_id)
             # On another call the question was lost; if the runner has agreed, its state says so.
@@ -72,11 +77,13 @@ class Removals:
             if not lost and now < removal.asked_at + ANSWER_S:
                 continue
             del self._by_replica[removal.replica_id]
+            given_up.append(removal.replica_id)
             self._registry.touch(removal.deployment_id)
             # One that was told to drain for another reason meanwhile must not be taken back.
             if not lost and replica is not None and not replica.drain_ordered:
                 self._sessions.undrain(removal.replica_id)
                 log.warning("removal_not_answered", replica=removal.replica_id, after_s=ANSWER_S)
+        return given_up
 
     def deadlines(self) -> Iterable[float]:
         """When `expire` may next have something to do."""

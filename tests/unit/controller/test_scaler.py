@@ -134,6 +134,47 @@ def test_idle_replica_goes_only_after_it_has_agreed(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_replica_whose_status_overtakes_its_answer_is_not_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await parts.operations.apply([scaled()], prune=True)
+            runners = Runners(parts)
+            (first,) = await runners.attach_all(1)
+            runners.tell(first, 7)
+            first, second = await runners.attach_all(2)
+            runners.tell(first, 1)
+            await runners.wait(34)
+            runners.tell(second, 0, ReplicaState.DRAINING)
+            await parts.settle()
+            await runners.answer_removal(second, accepted=True)
+            await parts.until(lambda: second in parts.actuator.stopped)
+            await parts.settle()
+
+            assert parts.world.targets["echo-1"] == 1
+            assert list(parts.actuator.running) == [first]
+            assert len(parts.actuator.started) == 2
+
+    asyncio.run(scenario())
+
+
+def test_replica_that_refuses_because_it_ends_by_itself_is_replaced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with controller_parts(tmp_path) as parts:
+            await parts.operations.apply([scaled()], prune=True)
+            runners = Runners(parts)
+            (first,) = await runners.attach_all(1)
+            runners.tell(first, 7)
+            first, second = await runners.attach_all(2)
+            runners.tell(first, 1)
+            await runners.wait(34)
+            runners.tell(second, 1, ReplicaState.DRAINING)
+            await runners.answer_removal(second, accepted=False)
+            await parts.until(lambda: len(parts.actuator.running) == 3)
+            assert parts.world.targets["echo-1"] == 2
+
+    asyncio.run(scenario())
+
+
 def test_replica_that_has_got_a_stream_meanwhile_stays(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with controller_parts(tmp_path) as parts:
