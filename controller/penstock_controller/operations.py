@@ -118,7 +118,9 @@ class Operations:
             overrides = _merged(before.overrides, change)
             problem = check(overrides)
             if problem is not None:
-                raise InvalidRequestError(problem)
+                given = change is not None and change.max_replica is not None
+                earlier = "" if given or not problem.startswith("max_replica") else " (set by an operator before)"
+                raise InvalidRequestError(problem + earlier)
             after = replace(before, overrides=overrides)
             if not dry_run and after != before:
                 world.put_deployment(after)

@@ -45,9 +45,10 @@ class SnapshotPublisher:
         self._dirty.set()
 
     async def run(self) -> None:
+        pause_s = INTERVAL_MIN_S
         while True:
             try:
-                async with asyncio.timeout(HEARTBEAT_S - INTERVAL_MIN_S):
+                async with asyncio.timeout(HEARTBEAT_S - pause_s):
                     await self._dirty.wait()
             except TimeoutError:
                 pass
@@ -55,11 +56,12 @@ class SnapshotPublisher:
             self.built_at = self._clock()
             self.latest = self._build()
             self._took_s.append(self._clock() - self.built_at)
-            pause_s = statistics.median(self._took_s) * BUSY_SHARE
+            wanted_s = statistics.median(self._took_s) * BUSY_SHARE
+            pause_s = max(INTERVAL_MIN_S, min(INTERVAL_MAX_S, wanted_s))
             self.count += 1
             for listener in self.listeners:
                 listener.set()
-            await asyncio.sleep(max(INTERVAL_MIN_S, min(INTERVAL_MAX_S, pause_s)))
+            await asyncio.sleep(pause_s)
 
     def _build(self) -> bytes:
         table = self._registry.route_table(self._clock())

@@ -171,7 +171,7 @@ def _failing(situation: Situation) -> _Removal:
         return _Removal(blocked=next_removal(due_at, situation.now), again_at=due_at)
     if situation.winding_down:
         dropped = min(situation.droppable_vacancies, situation.places - situation.minimum)
-        return _Removal("failing_replica", "no stream needs a replica that is not ready", dropped=dropped)
+        return _Removal("superseded", "no environment points to it any more", dropped=dropped)
     text = f"no stream needs it, and {situation.failures()}"
     return _Removal("failing_replica", text, dropped=1, again_at=_next_look(situation))
 

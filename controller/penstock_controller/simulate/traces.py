@@ -152,6 +152,8 @@ def read_trace(
         rows = _rows(documents, chosen)
         own = [d for d in loads if d["deployment"] == chosen]
         cold_starts = tuple(float(value) for d in own for value in d.get("cold_starts", ()))
+    except WorkloadError:
+        raise
     except (KeyError, TypeError, ValueError) as exc:
         raise WorkloadError(f"{name}: a line lacks a value or has a wrong one ({type(exc).__name__}: {exc})") from exc
     if sum(row.arrivals + row.refusals for row in rows) > STREAMS_MAX:
@@ -184,7 +186,7 @@ def _choose(loads: list[dict[str, Any]], name: str, wanted: str | None) -> str:
     matching = [key for key, text in found.items() if wanted is None or wanted in (key, text)]
     if len(matching) == 1:
         return matching[0]
-    known = ", ".join(sorted(found))
+    known = ", ".join(f"{key} ({found[key]})" if found[key] else key for key in sorted(found))
     if wanted is None or matching:
         raise WorkloadError(f"{name}: holds several deployments, choose one with --deployment: {known}")
     raise WorkloadError(f"{name}: holds no deployment {wanted!r}; there are: {known}")

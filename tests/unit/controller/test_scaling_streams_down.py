@@ -207,7 +207,7 @@ def test_superseded_deployment_still_serves_who_asks_for_it() -> None:
 def test_superseded_deployment_does_not_start_what_nobody_needs() -> None:
     decision = look(superseded(), seen(*fleet(3), vacant=2))
 
-    assert outcome(decision) == (1, "failing_replica")
+    assert outcome(decision) == (1, "superseded")
 
 
 def test_rollback_treats_a_superseded_deployment_as_wanted() -> None:
