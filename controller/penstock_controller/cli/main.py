@@ -13,6 +13,7 @@ from typing import Any
 from penstock_controller.cli import exit_status
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.verbs import (
+    deploy,
     deployments,
     events,
     explain,
@@ -27,7 +28,7 @@ from penstock_controller.cli.verbs import (
     wait,
 )
 
-VERBS = (serve, status, deployments, streams, explain, events, wait, scale, pause, replicas, promote, simulate)
+VERBS = (serve, status, deployments, streams, explain, events, wait, deploy, scale, pause, replicas, promote, simulate)
 """In the order of --help: what runs it, what shows, what changes."""
 
 
