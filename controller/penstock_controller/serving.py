@@ -9,7 +9,8 @@ import secrets
 import signal
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -128,22 +129,29 @@ async def _serve(options: ServeOptions, state_dir: Path, store: Store) -> None:
     try:
         # Places are known before the first runner is heard.
         await reconciler.open()
-        _settle_memory()
         await server.start()
         write_controller_file(state_dir, ControllerFile(server.address, os.getpid(), epoch))
         log.info("controller_started", address=server.address, epoch=epoch, state_dir=str(state_dir))
-        await ended.wait()
+        with _settled_memory():
+            await ended.wait()
         log.info("controller_stopping", epoch=epoch)
     finally:
         await reconciler.close()
         await server.stop(STOP_GRACE_S)
 
 
-def _settle_memory() -> None:
+@contextmanager
+def _settled_memory() -> Iterator[None]:
     """Keeps garbage collection short: what is there now stays, and of a large fleet little is garbage."""
+    before = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 def software_version() -> str:

@@ -117,6 +117,7 @@ class GrpcStream:
             # With no entry at all, a call that fails at once could not be told from one that was never accepted.
             await self._context.send_initial_metadata((("penstock-stream-id", self.stream_id),))
             reading = self._plane.loop.create_task(self._read(), name=f"grpc reader {self.stream_id}")
+            reading.add_done_callback(_taken_note_of)
             closing = await self._write()
             code, close_code, reason = closing
             is_failure = TABLE[code].grpc_status != grpc.StatusCode.OK.name or close_code not in (1000, 1001)
@@ -391,3 +392,9 @@ def peer_address(peer: str) -> common_pb2.ClientAddress | None:
     if family not in ("ipv4", "ipv6") or not port.isdigit():
         return None
     return common_pb2.ClientAddress(host=host.strip("[]"), port=int(port))
+
+
+def _taken_note_of(reading: asyncio.Task[None]) -> None:
+    """A read of a call that was aborted fails. That says nothing new, and must not be logged as a lost failure."""
+    if not reading.cancelled():
+        reading.exception()

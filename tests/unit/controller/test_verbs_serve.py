@@ -4,14 +4,15 @@ import fcntl
 from pathlib import Path
 
 import pytest
-import structlog
 
+from penstock_controller.cli.verbs import serve
 from penstock_testing.controller_command import ControllerCommand
 
 
 @pytest.fixture(autouse=True)
-def restored_logs() -> None:
-    structlog.reset_defaults()
+def no_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logging is set up for a whole process, and this one goes on to run other tests."""
+    monkeypatch.setattr(serve, "configure_logs", lambda *_: None)
 
 
 def test_an_address_that_others_can_reach_needs_insecure(controller: ControllerCommand, tmp_path: Path) -> None:

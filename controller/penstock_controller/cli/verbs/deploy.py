@@ -19,9 +19,9 @@ def add_parsers(commands: Any) -> None:
         "deploy",
         help="make a deployment of a Truss directory",
         description=(
-            "The directory must be on the machine of the controller, and is served from where it is. New streams of "
-            "the environment go to the new deployment at once. To have them wait for a ready replica, deploy to another "
-            "environment and promote. The same content gives the same deployment, scaled as config.yaml says."
+            "The directory must be on the machine of the controller, and is served from where it is. New streams "
+            "of the environment go to it at once; to have them wait for a ready replica, deploy to another "
+            "one and promote. The same content gives the same deployment, scaled as config.yaml says."
         ),
         examples=["controller deploy models/echo --environment staging"],
     )
