@@ -84,7 +84,7 @@ def test_applied_deployment_runs_its_replicas_and_edges_learn_of_them(
     assert not snapshot.partial
     (deployment,) = controller.status().deployments
     assert (deployment.target_replicas, deployment.ready_replicas, deployment.stream_capacity) == (3, 3, 24)
-    assert deployment.last_decision.rule == "fixed"
+    assert deployment.last_decision.rule == "manual"
     watcher.close()
     eventually(lambda: not controller.status().edges, "a closed edge is forgotten")
 
