@@ -37,9 +37,5 @@ async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: ControllerE
     """Ends the call with the status of `error`."""
     detail = AnyMessage()
     detail.Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN))
-    status = rpc_status.to_status(
-        status_pb2.Status(
-            code=_CODES[type(error)], message=str(error), details=[detail]
-        )
-    )
+    status = rpc_status.to_status(status_pb2.Status(code=_CODES[type(error)], message=str(error), details=[detail]))
     await context.abort(status.code, status.details, status.trailing_metadata)

@@ -152,7 +152,7 @@ def main() -> int:
     epoch = int(counter.read_text()) + 1 if counter.exists() else 1
     counter.write_text(str(epoch))
     server = grpc.server(ThreadPoolExecutor(4))
-    admin_pb2_grpc.add_AdminServiceServicer_to_server(FakeAdmin(state_dir, arguments.lifeline_fd, epoch), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(FakeAdmin(state_dir, arguments.lifeline_fd, epoch), server)  # type: ignore[abstract]  # the calls that are not faked
     path = controller_socket(state_dir)
     path.unlink(missing_ok=True)
     server.add_insecure_port(f"unix:{path}")

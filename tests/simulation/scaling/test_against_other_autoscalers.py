@@ -21,6 +21,7 @@ SEEDS = range(1, 11)
 RIVALS = ("baseten_literal", "kpa", "hpa", "ray_serve")
 CUTTERS = ("kpa", "hpa", "ray_serve")
 
+
 def side_by_side(
     shape: str, scaling: ScalingSettings, rivals: Mapping[str, AutoscalerFactory] | None = None
 ) -> Comparison:

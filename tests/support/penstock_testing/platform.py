@@ -82,7 +82,8 @@ class Platform:
         command = [sys.executable, "-P", "-m", "penstock_controller", *arguments, "--address", self.controller]
         asked = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
         if asked.returncode:
-            raise PlatformError(f"controller {arguments[0]} ended with {asked.returncode}: {asked.stderr}{asked.stdout}")
+            told = f"{asked.stderr}{asked.stdout}"
+            raise PlatformError(f"controller {arguments[0]} ended with {asked.returncode}: {told}")
         return asked.stdout
 
     def pids(self, kind: str) -> list[int]:

@@ -70,7 +70,7 @@ def test_start_that_fails_is_tried_again(tmp_path: Path) -> None:
         actuator.refusal = "no such folder"
         async with controller_parts(tmp_path, actuator=actuator) as parts:
             await parts.operations.apply([deployment()], prune=True)
-            await parts.until(lambda: parts.world.fleet.places("echo-1") != [])
+            await parts.until(lambda: parts.world.fleet.places("echo-1") != ())
             await parts.settle()
             assert parts.world.fleet.places("echo-1")[0].restarts.message == "no such folder"
 
