@@ -88,6 +88,11 @@ class BarePlatform:
     def ready(self) -> list[admin_pb2.ReplicaView]:
         return [r for r in self.status().replicas if r.state == control_pb2.REPLICA_STATE_READY]
 
+    def events(self) -> list[admin_pb2.Event]:
+        with grpc.insecure_channel(self.address) as channel:
+            stub = admin_pb2_grpc.AdminServiceStub(channel)
+            return list(stub.ListEvents(admin_pb2.ListEventsRequest(limit=10_000), timeout=CALL_SECONDS).events)
+
     def output(self) -> str:
         logs = [self.log, *sorted((self.state_dir / "logs").glob("*"))]
         return "".join(f"--- {log.name}\n{log.read_text(errors='replace')}" for log in logs if log.is_file())
