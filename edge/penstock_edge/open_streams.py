@@ -88,6 +88,8 @@ class OpenStreams:
         answer.query_id = query.query_id
         room = ANSWER_BYTES_MAX
         everything = list(self._streams.values())
+        # One moment for all, so that ages fall from one row to the next.
+        asked_at = self._now()
         for start in range(0, len(everything), LOOKED_AT_PER_TURN):
             now = self._now()
             for stream in everything[start : start + LOOKED_AT_PER_TURN]:
@@ -106,7 +108,7 @@ class OpenStreams:
                         edge_id=self._edge_id,
                         transport=stream.transport_name,
                         client=stream.client_address(),
-                        age=_duration(now - stream.opened_at),
+                        age=_duration(asked_at - stream.opened_at),
                         silent_for=_duration(stream.silent_for(now)),
                         bytes_in=stream.bytes_in,
                         bytes_out=stream.bytes_out,

@@ -109,7 +109,7 @@ def test_it_ends_after_its_duration(admin: FakeAdmin) -> None:
     with served(admin) as address:
         told = Told()
 
-        assert list(follow(arguments("--address", address), {}, sequences, duration_s=0.3, tell=told.texts.append)) == [
+        assert list(follow(arguments("--address", address), {}, sequences, duration_s=2.0, tell=told.texts.append)) == [
             1
         ]
     assert told.texts == []
