@@ -176,7 +176,7 @@ def stream(stream_id: str, age_s: int) -> control_pb2.StreamView:
 def test_streams_of_all_edges_come_oldest_first_and_silent_edges_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(edge_queries, "ANSWER_S", 0.5)
+    monkeypatch.setattr(edge_queries, "ANSWER_S", 2.0)
 
     async def scenario() -> None:
         async with served(tmp_path) as (_, stub, address):

@@ -45,7 +45,7 @@ def recorded(fake_admin: FakeAdmin) -> FakeAdmin:
 def test_load_is_written_until_the_duration_is_over(
     recorded: FakeAdmin, controller: ControllerCommand, tmp_path: Path
 ) -> None:
-    done = controller("events", "--record", str(tmp_path / "f"), "--deployment", "echo", "--duration", "0.5")
+    done = controller("events", "--record", str(tmp_path / "f"), "--deployment", "echo", "--duration", "2")
 
     assert (done.status, done.out) == (0, "")
     assert done.err.splitlines() == ["controller: recording; Ctrl-C ends it", "controller: recorded 5 lines"]

@@ -124,7 +124,7 @@ def test_following_goes_on_where_the_past_ends(fake_admin: FakeAdmin, controller
     fake_admin.answer("ListEvents", listed(event(3), event(4)))
     fake_admin.answer("WatchEvents", watched(4, 5, 6))
 
-    done = controller("events", "-f", "--deployment", "echo", "--duration", "0.5")
+    done = controller("events", "-f", "--deployment", "echo", "--duration", "2")
 
     assert [line.split()[0] for line in done.out.splitlines()] == ["SEQ", "3", "4", "5", "6"]
     assert done.err == ""
@@ -156,7 +156,7 @@ def test_events_that_are_no_longer_kept_are_told(fake_admin: FakeAdmin, controll
     fake_admin.answer("ListEvents", listed(event(1)), listed(event(10)))
     fake_admin.answer("WatchEvents", watched(), watched())
 
-    assert "8 events in between are no longer kept" in controller("events", "-f", "--duration", "0.5").err
+    assert "8 events in between are no longer kept" in controller("events", "-f", "--duration", "2").err
 
 
 def test_ctrl_c_ends_following_in_order(
