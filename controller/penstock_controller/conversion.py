@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from penstock.api.control.v1 import admin_pb2, control_pb2
+from penstock.placement import PlacementStrategy
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.records import (
     Demand,
@@ -21,7 +22,6 @@ from penstock_controller.records import (
     Subscription,
 )
 from penstock_controller.registry import HEARTBEAT_S, ReplicaRow, RouteTable
-from penstock_controller.scaling.config import PlacementStrategy
 from penstock_controller.scaling.overrides import effective, overridden
 
 _STATE_TO_WIRE = {

@@ -9,7 +9,7 @@ from penstock.truss import ConfigError, PenstockSettings, load_config
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.identifiers import check_name, content_hash, deployment_id, model_name
 from penstock_controller.records import Deployment, StreamLimits
-from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import settings_of
 from penstock_controller.scaling.overrides import ScalingOverrides
 
 REPLICAS_MAX = 1000
@@ -57,7 +57,7 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         deployment_id=deployment_id(name, content),
         name=name,
         source=str(source),
-        scaling=_scaling(config.penstock),
+        scaling=settings_of(config.penstock),
         overrides=ScalingOverrides(replicas=wanted.replicas),
         limits=_limits(config.penstock),
         routes=config.penstock.routes,
@@ -65,23 +65,6 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         environment_variables=config.environment_variables,
         environments=(environment,),
         created_wall=now_wall,
-    )
-
-
-def _scaling(settings: PenstockSettings) -> ScalingSettings:
-    return ScalingSettings(
-        min_replica=settings.min_replica,
-        max_replica=settings.max_replica,
-        max_concurrency=settings.max_concurrency,
-        metric=Metric(settings.metric),
-        scale_down_delay_s=settings.scale_down_delay_s,
-        scale_down_interval_s=settings.scale_down_interval_s,
-        autoscaling_window_s=settings.autoscaling_window_s,
-        target_utilization_percentage=settings.target_utilization_percentage,
-        max_scale_down_rate=settings.max_scale_down_rate,
-        buffer_slots=settings.buffer_slots,
-        placement=PlacementStrategy(settings.placement),
-        cordon_surplus=settings.cordon_surplus,
     )
 
 

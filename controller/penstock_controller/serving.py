@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import structlog
 
+from penstock import __version__
 from penstock.lifeline import watch_lifeline
 from penstock.state_dir import (
     ControllerFile,
@@ -118,7 +118,7 @@ async def _serve(options: ServeOptions, state_dir: Path, store: Store) -> None:
     )
     facts = ControllerFacts(
         controller_id=secrets.token_hex(4),
-        version=software_version(),
+        version=__version__,
         pid=os.getpid(),
         started_wall=time.time(),
         address=server.address,
@@ -152,10 +152,3 @@ def _settled_memory() -> Iterator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-def software_version() -> str:
-    try:
-        return version("penstock")
-    except PackageNotFoundError:
-        return "0"

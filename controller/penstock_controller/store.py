@@ -13,11 +13,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from penstock.placement import PlacementStrategy
 from penstock_controller.fleet import Place
 from penstock_controller.journal import Journal
 from penstock_controller.records import Deployment, Promotion, ScaleDecision, StreamLimits
 from penstock_controller.restarts import PlaceState, Restarts
-from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import Metric, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.schema import migrate
 

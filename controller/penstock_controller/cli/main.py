@@ -7,7 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from penstock_controller.cli import exit_status
@@ -69,11 +69,7 @@ class _ShowVersion(argparse.Action):
     """Looked up only when it is asked for: that reads files."""
 
     def __call__(self, *_: Any) -> None:
-        try:
-            installed = version("penstock")
-        except PackageNotFoundError:
-            installed = "0"
-        print(f"controller {installed}")
+        print(f"controller {version('penstock')}")
         raise SystemExit(exit_status.OK)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
+
+from penstock.placement import PlacementStrategy
+from penstock.truss.settings import PenstockSettings
 
 
 class Metric(StrEnum):
@@ -13,13 +16,6 @@ class Metric(StrEnum):
     """Open streams: long-lived, never moved, so replicas are added before the slots run out and go only when empty."""
     REQUESTS = "requests"
     """Requests in flight, averaged over a window (Baseten's formula for request/response models)."""
-
-
-class PlacementStrategy(StrEnum):
-    """How edges spread new streams over the replicas of a deployment."""
-
-    SPREAD = "spread"
-    PACKED = "packed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +45,14 @@ class ScalingSettings:
     placement: PlacementStrategy = PlacementStrategy.SPREAD
     cordon_surplus: bool = False
     """The emptiest replica beyond what the streams need becomes the last choice, so that it empties."""
+
+
+def settings_of(penstock: PenstockSettings) -> ScalingSettings:
+    """Returns what a config.yaml says of scaling. The fields of both have the same names."""
+    values = {field.name: getattr(penstock, field.name) for field in fields(ScalingSettings)}
+    values["metric"] = Metric(penstock.metric)
+    values["placement"] = PlacementStrategy(penstock.placement)
+    return ScalingSettings(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ class Admin(AdminReads):
 
 def _scale_change(request: admin_pb2.ScaleDeploymentRequest) -> ScalingOverrides | None:
     keys = ("replicas", "min_replica", "max_replica", "max_concurrency")
-    given = {key: getattr(request, key) for key in keys if request.HasField(key)}  # type: ignore[arg-type]
+    given = {key: getattr(request, key) for key in keys if request.HasField(key)}  # type: ignore[arg-type]  # names
     if request.automatic:
         if given:
             raise InvalidRequestError("automatic: may not stand beside other values")

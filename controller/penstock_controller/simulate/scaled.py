@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from penstock.truss import ConfigError, PenstockSettings, parse_config
-from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import ScalingSettings, settings_of
 
 DEFAULT_AUTOSCALING = {"max_replica": 100, "max_concurrency": 8}
 """Where no deployment is named: the defaults of config.yaml (one replica of 1000 slots) leave nothing to scale."""
@@ -50,10 +50,7 @@ def scaled(penstock: Mapping[str, Any], changes: Sequence[str], name: str) -> Sc
         key, value = _split(change)
         (limits if key in LIMIT_KEYS else autoscaling)[key] = value
     settings = _parse(autoscaling, limits, "--set")
-    values = {field.name: getattr(settings, field.name) for field in fields(ScalingSettings)}
-    values["metric"] = Metric(values["metric"])
-    values["placement"] = PlacementStrategy(values["placement"])
-    return Scaled(ScalingSettings(**values), settings.queue_timeout_s, settings.queue_streams_max)
+    return Scaled(settings_of(settings), settings.queue_timeout_s, settings.queue_streams_max)
 
 
 def _split(change: str) -> tuple[str, Any]:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
+from penstock.placement import PlacementStrategy
+from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.simulate.autoscaler import AutoscalerFactory
 from penstock_controller.simulate.comparison import Comparison, chosen, compare, render_table
 from penstock_controller.simulate.distributions import Distribution

@@ -21,9 +21,10 @@ from unittest import mock
 
 import structlog
 
+from penstock.placement import PlacementStrategy
 from penstock_controller.operations import ReplicaChange
 from penstock_controller.records import Deployment, StreamLimits
-from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.scaling.overrides import effective
 from penstock_testing.simulated_checks import Checks
 from penstock_testing.simulated_controller import WALL, ControllerLife

@@ -11,7 +11,7 @@ from penstock_testing import status_messages as messages
 from penstock_testing.status_messages import NOW
 
 
-def row(replica: admin_pb2.ReplicaView, style: Style = Style()) -> dict[str, str]:  # noqa: B008
+def row(replica: admin_pb2.ReplicaView, style: Style = Style()) -> dict[str, str]:  # noqa: B008  # a frozen value
     """The cells of its row, by title; columns are found by where their titles begin."""
     titles, cells = replica_table([replica], NOW, style).text.split("\n")
     columns = [column.title for column in replica_columns(style)]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.placement import PlacementStrategy
 from penstock_controller.records import ReplicaState
-from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingConfig, ScalingSettings
+from penstock_controller.scaling.config import Metric, ScalingConfig, ScalingSettings
 from penstock_controller.scaling.decision import Decision, PolicyState, Victim
 from penstock_controller.scaling.observation import Observation, ReplicaObservation
 from penstock_controller.scaling.policy import INPUTS, RULES, decide

@@ -21,7 +21,7 @@ class Terminal:
     def __init__(self) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        self.out: TextIO = open(slave, "w", encoding="utf-8")  # noqa: SIM115
+        self.out: TextIO = open(slave, "w", encoding="utf-8")  # noqa: SIM115  # closed with the terminal
 
     def written(self) -> str:
         return os.read(self._master, 65536).decode().replace("\r\n", "\n")

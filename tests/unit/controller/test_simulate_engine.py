@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
+from penstock.placement import PlacementStrategy
+from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.simulate.distributions import parse_distribution
 from penstock_controller.simulate.edge import SimulatedEdge, Stream, StreamState
 from penstock_controller.simulate.engine import SimulationError, streams_of

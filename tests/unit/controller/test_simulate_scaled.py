@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from penstock_controller.scaling.config import PlacementStrategy, ScalingSettings
+from penstock.placement import PlacementStrategy
+from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.simulate.scaled import AUTOSCALING_KEYS, SettingError, scaled
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from penstock.placement import PlacementStrategy
 from penstock_controller import store as store_module
 from penstock_controller.fleet import Place
 from penstock_controller.records import Promotion, ScaleDecision, StreamLimits
 from penstock_controller.restarts import PlaceState, Restarts
-from penstock_controller.scaling.config import Metric, PlacementStrategy, ScalingSettings
+from penstock_controller.scaling.config import Metric, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.store import Store
 from penstock_testing.controller_parts import WALL, deployment
