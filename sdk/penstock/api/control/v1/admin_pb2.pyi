@@ -60,6 +60,354 @@ REPLICA_CHANGE_UNDRAIN: ReplicaChange.ValueType  # 4
 Global___ReplicaChange: _TypeAlias = ReplicaChange  # noqa: Y015
 
 @_typing.final
+class GetArtifactRequest(_message.Message):
+    """Asks for an artifact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    artifact: _builtins.str
+    """SHA-256 of the packed directory in hex."""
+    def __init__(
+        self,
+        *,
+        artifact: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetArtifactRequest: _TypeAlias = GetArtifactRequest  # noqa: Y015
+
+@_typing.final
+class GetArtifactResponse(_message.Message):
+    """What is known of an artifact."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IS_STORED_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    is_stored: _builtins.bool
+    """It is stored whole."""
+    size_bytes: _builtins.int
+    """Its size in bytes; 0 when it is not stored."""
+    def __init__(
+        self,
+        *,
+        is_stored: _builtins.bool = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_stored", b"is_stored", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetArtifactResponse: _TypeAlias = GetArtifactResponse  # noqa: Y015
+
+@_typing.final
+class UploadArtifactRequest(_message.Message):
+    """A part of an upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes, at most 1 MiB."""
+    @_builtins.property
+    def header(self) -> Global___ArtifactHeader:
+        """First, and only first."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___ArtifactHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "kind", b"kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+Global___UploadArtifactRequest: _TypeAlias = UploadArtifactRequest  # noqa: Y015
+
+@_typing.final
+class ArtifactHeader(_message.Message):
+    """What is going to be uploaded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    artifact: _builtins.str
+    """SHA-256 of the packed directory in hex."""
+    size_bytes: _builtins.int
+    """Its size in bytes, at most 10 GiB."""
+    def __init__(
+        self,
+        *,
+        artifact: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArtifactHeader: _TypeAlias = ArtifactHeader  # noqa: Y015
+
+@_typing.final
+class UploadArtifactResponse(_message.Message):
+    """The artifact is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    artifact: _builtins.str
+    """SHA-256 in hex."""
+    def __init__(
+        self,
+        *,
+        artifact: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadArtifactResponse: _TypeAlias = UploadArtifactResponse  # noqa: Y015
+
+@_typing.final
+class CreateDeploymentRequest(_message.Message):
+    """Creates a deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Model name. Empty means the one in config.yaml."""
+    artifact: _builtins.str
+    """SHA-256 of a stored artifact in hex. Either this or `source`."""
+    source: _builtins.str
+    """Absolute path of a Truss directory on the controller's machine."""
+    environment: _builtins.str
+    """Environment that will point to it as soon as a replica is ready. Empty means none, except for the first deployment
+    of a name, which production points to.
+    """
+    replicas: _builtins.int
+    """Exactly so many replicas instead of scaling. Absent means scaling by load."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        source: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        replicas: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "replicas", b"replicas"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replicas", b"_replicas", "artifact", b"artifact", "environment", b"environment", "name", b"name", "replicas", b"replicas", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replicas: _TypeAlias = _typing.Literal["replicas"]  # noqa: Y015
+    _WhichOneofArgType__replicas: _TypeAlias = _typing.Literal["_replicas", b"_replicas"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replicas) -> _WhichOneofReturnType__replicas | None: ...
+
+Global___CreateDeploymentRequest: _TypeAlias = CreateDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class CreateDeploymentResponse(_message.Message):
+    """The created deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    ENVIRONMENT_FIELD_NUMBER: _builtins.int
+    EXISTED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Model name."""
+    deployment_id: _builtins.str
+    """Deployment id."""
+    environment: _builtins.str
+    """Environment that will point to it. Empty when none will."""
+    existed: _builtins.bool
+    """A deployment of this content existed already."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        environment: _builtins.str = ...,
+        existed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "environment", b"environment", "existed", b"existed", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateDeploymentResponse: _TypeAlias = CreateDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class ReloadDeploymentRequest(_message.Message):
+    """Reloads the code of a deployment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    """The deployment."""
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadDeploymentRequest: _TypeAlias = ReloadDeploymentRequest  # noqa: Y015
+
+@_typing.final
+class ReloadDeploymentResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    REPLICAS_FIELD_NUMBER: _builtins.int
+    deployment_id: _builtins.str
+    """The deployment's id."""
+    @_builtins.property
+    def replicas(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReloadedReplica]:
+        """One per replica that was asked."""
+
+    def __init__(
+        self,
+        *,
+        deployment_id: _builtins.str = ...,
+        replicas: _abc.Iterable[Global___ReloadedReplica] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment_id", b"deployment_id", "replicas", b"replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadDeploymentResponse: _TypeAlias = ReloadDeploymentResponse  # noqa: Y015
+
+@_typing.final
+class ReloadedReplica(_message.Message):
+    """One replica that was asked to reload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLICA_ID_FIELD_NUMBER: _builtins.int
+    RELOADED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    NEEDS_RESTART_FIELD_NUMBER: _builtins.int
+    replica_id: _builtins.str
+    """Its id."""
+    reloaded: _builtins.bool
+    """Whether new streams run on the new code."""
+    message: _builtins.str
+    """Why not, for people."""
+    needs_restart: _builtins.bool
+    """The new code cannot take over the loaded model; the replica must be started anew."""
+    def __init__(
+        self,
+        *,
+        replica_id: _builtins.str = ...,
+        reloaded: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        needs_restart: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "needs_restart", b"needs_restart", "reloaded", b"reloaded", "replica_id", b"replica_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadedReplica: _TypeAlias = ReloadedReplica  # noqa: Y015
+
+@_typing.final
+class ReadLogsRequest(_message.Message):
+    """Asks for logs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
+    TAIL_LINES_FIELD_NUMBER: _builtins.int
+    BUILD_ONLY_FIELD_NUMBER: _builtins.int
+    target: _builtins.str
+    """A deployment, or a replica by its id."""
+    follow: _builtins.bool
+    """Go on with what is written from now on."""
+    tail_lines: _builtins.int
+    """Lines of each log from its end, 1 to 100,000; 0 means 200."""
+    build_only: _builtins.bool
+    """Only the build log."""
+    def __init__(
+        self,
+        *,
+        target: _builtins.str = ...,
+        follow: _builtins.bool = ...,
+        tail_lines: _builtins.int = ...,
+        build_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_only", b"build_only", "follow", b"follow", "tail_lines", b"tail_lines", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLogsRequest: _TypeAlias = ReadLogsRequest  # noqa: Y015
+
+@_typing.final
+class ReadLogsResponse(_message.Message):
+    """A part of the logs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    origin: _builtins.str
+    """Id of the replica that wrote it, or "build"."""
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whole lines, without the last line break; bytes that are not UTF-8 are replaced."""
+
+    def __init__(
+        self,
+        *,
+        origin: _builtins.str = ...,
+        lines: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "origin", b"origin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadLogsResponse: _TypeAlias = ReadLogsResponse  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     """Asks for the state of everything."""
 
@@ -223,6 +571,9 @@ class DeploymentStatus(_message.Message):
     PENDING_ENVIRONMENT_FIELD_NUMBER: _builtins.int
     STREAMS_END_AT_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    ARTIFACT_FIELD_NUMBER: _builtins.int
+    BUILD_LOG_PATH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Model or chain name."""
     deployment_id: _builtins.str
@@ -269,6 +620,12 @@ class DeploymentStatus(_message.Message):
     """Environment that will point to it as soon as a replica is ready. Empty when none is to."""
     stopped: _builtins.bool
     """An operator ended its replicas; none is started until it is applied again."""
+    phase: _builtins.str
+    """Where it is in its life, as Baseten names it: "BUILDING", "ACTIVE", "SCALED_TO_ZERO", …"""
+    artifact: _builtins.str
+    """Artifact that it was made of, SHA-256 in hex. Empty when it was made of a directory of this machine."""
+    build_log_path: _builtins.str
+    """File with the output of its build on the controller's machine. Empty when nothing was built."""
     @_builtins.property
     def environments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Environments that point to it."""
@@ -325,10 +682,13 @@ class DeploymentStatus(_message.Message):
         pending_environment: _builtins.str = ...,
         streams_end_at: _timestamp_pb2.Timestamp | None = ...,
         stopped: _builtins.bool = ...,
+        phase: _builtins.str = ...,
+        artifact: _builtins.str = ...,
+        build_log_path: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "autoscaling", b"autoscaling", "created_at", b"created_at", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "oldest_wait", b"oldest_wait", "streams_end_at", b"streams_end_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "autoscaling", b"autoscaling", "blocked", b"blocked", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "artifact", b"artifact", "autoscaling", b"autoscaling", "blocked", b"blocked", "build_log_path", b"build_log_path", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "phase", b"phase", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__manual_replicas: _TypeAlias = _typing.Literal["manual_replicas"]  # noqa: Y015
     _WhichOneofArgType__manual_replicas: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas"]  # noqa: Y015
@@ -514,6 +874,7 @@ class ReplicaView(_message.Message):
     STREAMS_TOTAL_FIELD_NUMBER: _builtins.int
     REJECTED_TOTAL_FIELD_NUMBER: _builtins.int
     CRASH_LOOPING_FIELD_NUMBER: _builtins.int
+    UNHEALTHY_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Replica id."""
     deployment_id: _builtins.str
@@ -552,6 +913,8 @@ class ReplicaView(_message.Message):
     """Streams turned away since its process started."""
     crash_looping: _builtins.bool
     """It fails again and again."""
+    unhealthy: _builtins.bool
+    """The model's own health check fails: it gets no new streams."""
     @_builtins.property
     def status_age(self) -> _duration_pb2.Duration:
         """Age of its last status. Absent before the first."""
@@ -619,10 +982,11 @@ class ReplicaView(_message.Message):
         streams_total: _builtins.int = ...,
         rejected_total: _builtins.int = ...,
         crash_looping: _builtins.bool = ...,
+        unhealthy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["drain_deadline", b"drain_deadline", "drain_started_at", b"drain_started_at", "event_loop_lag", b"event_loop_lag", "idle_for", b"idle_for", "next_start_at", b"next_start_at", "oldest_stream_at", b"oldest_stream_at", "ready_at", b"ready_at", "started_at", b"started_at", "status_age", b"status_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "cordon_reason", b"cordon_reason", "cordoned", b"cordoned", "crash_looping", b"crash_looping", "deployment_id", b"deployment_id", "drain_deadline", b"drain_deadline", "drain_started_at", b"drain_started_at", "event_loop_lag", b"event_loop_lag", "gpus", b"gpus", "idle_for", b"idle_for", "log_path", b"log_path", "message", b"message", "next_start_at", b"next_start_at", "oldest_stream_at", b"oldest_stream_at", "pid", b"pid", "ready_at", b"ready_at", "rejected_total", b"rejected_total", "replica_id", b"replica_id", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "started_at", b"started_at", "state", b"state", "status_age", b"status_age", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total", "suspect", b"suspect", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "cordon_reason", b"cordon_reason", "cordoned", b"cordoned", "crash_looping", b"crash_looping", "deployment_id", b"deployment_id", "drain_deadline", b"drain_deadline", "drain_started_at", b"drain_started_at", "event_loop_lag", b"event_loop_lag", "gpus", b"gpus", "idle_for", b"idle_for", "log_path", b"log_path", "message", b"message", "next_start_at", b"next_start_at", "oldest_stream_at", b"oldest_stream_at", "pid", b"pid", "ready_at", b"ready_at", "rejected_total", b"rejected_total", "replica_id", b"replica_id", "resident_bytes", b"resident_bytes", "restarts", b"restarts", "started_at", b"started_at", "state", b"state", "status_age", b"status_age", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total", "suspect", b"suspect", "unhealthy", b"unhealthy", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -100,6 +100,31 @@ class AdminServiceStub:
                 request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
                 response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
                 _registered_method=True)
+        self.GetArtifact = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/GetArtifact',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.FromString,
+                _registered_method=True)
+        self.UploadArtifact = channel.stream_unary(
+                '/penstock.api.control.v1.AdminService/UploadArtifact',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.FromString,
+                _registered_method=True)
+        self.CreateDeployment = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/CreateDeployment',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ReloadDeployment = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/ReloadDeployment',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentResponse.FromString,
+                _registered_method=True)
+        self.ReadLogs = channel.unary_stream(
+                '/penstock.api.control.v1.AdminService/ReadLogs',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -197,6 +222,41 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetArtifact(self, request, context):
+        """Whether an artifact is stored already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadArtifact(self, request_iterator, context):
+        """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDeployment(self, request, context):
+        """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReloadDeployment(self, request, context):
+        """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLogs(self, request, context):
+        """What replicas and the build of a deployment have written, and what they go on to write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -264,6 +324,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RecordLoad,
                     request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.FromString,
                     response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.SerializeToString,
+            ),
+            'UploadArtifact': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadArtifact,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.SerializeToString,
+            ),
+            'CreateDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDeployment,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.SerializeToString,
+            ),
+            'ReloadDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReloadDeployment,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentResponse.SerializeToString,
+            ),
+            'ReadLogs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLogs,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -618,6 +703,141 @@ class AdminService:
             '/penstock.api.control.v1.AdminService/RecordLoad',
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/GetArtifact',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadArtifact(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/penstock.api.control.v1.AdminService/UploadArtifact',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/CreateDeployment',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReloadDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ReloadDeployment',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReloadDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/ReadLogs',
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.ReadLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

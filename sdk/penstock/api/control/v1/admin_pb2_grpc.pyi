@@ -64,6 +64,16 @@ class AdminServiceStub:
     """What happens from now on, or from an event on."""
     RecordLoad: _grpc.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]
     """The load of deployments as it changes, for the simulator."""
+    GetArtifact: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetArtifactRequest, _admin_pb2.GetArtifactResponse]
+    """Whether an artifact is stored already."""
+    UploadArtifact: _grpc.StreamUnaryMultiCallable[_admin_pb2.UploadArtifactRequest, _admin_pb2.UploadArtifactResponse]
+    """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
+    CreateDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]
+    """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+    ReloadDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadDeploymentRequest, _admin_pb2.ReloadDeploymentResponse]
+    """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code."""
+    ReadLogs: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReadLogsRequest, _admin_pb2.ReadLogsResponse]
+    """What replicas and the build of a deployment have written, and what they go on to write."""
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -96,6 +106,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """What happens from now on, or from an event on."""
     RecordLoad: _aio.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]  # type: ignore[assignment]
     """The load of deployments as it changes, for the simulator."""
+    GetArtifact: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetArtifactRequest, _admin_pb2.GetArtifactResponse]  # type: ignore[assignment]
+    """Whether an artifact is stored already."""
+    UploadArtifact: _aio.StreamUnaryMultiCallable[_admin_pb2.UploadArtifactRequest, _admin_pb2.UploadArtifactResponse]  # type: ignore[assignment]
+    """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
+    CreateDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
+    """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+    ReloadDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadDeploymentRequest, _admin_pb2.ReloadDeploymentResponse]  # type: ignore[assignment]
+    """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code."""
+    ReadLogs: _aio.UnaryStreamMultiCallable[_admin_pb2.ReadLogsRequest, _admin_pb2.ReadLogsResponse]  # type: ignore[assignment]
+    """What replicas and the build of a deployment have written, and what they go on to write."""
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Calls for operators."""
@@ -203,5 +223,45 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.RecordLoadResponse], _abc.AsyncIterator[_admin_pb2.RecordLoadResponse]]:
         """The load of deployments as it changes, for the simulator."""
+
+    @_abc_1.abstractmethod
+    def GetArtifact(
+        self,
+        request: _admin_pb2.GetArtifactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.GetArtifactResponse, _abc.Awaitable[_admin_pb2.GetArtifactResponse]]:
+        """Whether an artifact is stored already."""
+
+    @_abc_1.abstractmethod
+    def UploadArtifact(
+        self,
+        request_iterator: _MaybeAsyncIterator[_admin_pb2.UploadArtifactRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.UploadArtifactResponse, _abc.Awaitable[_admin_pb2.UploadArtifactResponse]]:
+        """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
+
+    @_abc_1.abstractmethod
+    def CreateDeployment(
+        self,
+        request: _admin_pb2.CreateDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.CreateDeploymentResponse, _abc.Awaitable[_admin_pb2.CreateDeploymentResponse]]:
+        """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+
+    @_abc_1.abstractmethod
+    def ReloadDeployment(
+        self,
+        request: _admin_pb2.ReloadDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ReloadDeploymentResponse, _abc.Awaitable[_admin_pb2.ReloadDeploymentResponse]]:
+        """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code."""
+
+    @_abc_1.abstractmethod
+    def ReadLogs(
+        self,
+        request: _admin_pb2.ReadLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.ReadLogsResponse], _abc.AsyncIterator[_admin_pb2.ReadLogsResponse]]:
+        """What replicas and the build of a deployment have written, and what they go on to write."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -144,6 +144,7 @@ class AttachRequest(_message.Message):
     REGISTER_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     DRAIN_RESULT_FIELD_NUMBER: _builtins.int
+    RELOAD_RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def register(self) -> Global___Register:
         """First, and only first."""
@@ -156,18 +157,23 @@ class AttachRequest(_message.Message):
     def drain_result(self) -> Global___DrainResult:
         """Answer to a Drain."""
 
+    @_builtins.property
+    def reload_result(self) -> Global___ReloadResult:
+        """Answer to a ReloadModel."""
+
     def __init__(
         self,
         *,
         register: Global___Register | None = ...,
         status: Global___ReplicaStatus | None = ...,
         drain_result: Global___DrainResult | None = ...,
+        reload_result: Global___ReloadResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain_result", b"drain_result", "kind", b"kind", "register", b"register", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain_result", b"drain_result", "kind", b"kind", "register", b"register", "reload_result", b"reload_result", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_result", b"drain_result", "kind", b"kind", "register", b"register", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain_result", b"drain_result", "kind", b"kind", "register", b"register", "reload_result", b"reload_result", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "status", "drain_result"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["register", "status", "drain_result", "reload_result"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -253,6 +259,7 @@ class ReplicaStatus(_message.Message):
     REJECTED_TOTAL_FIELD_NUMBER: _builtins.int
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     OLDEST_STREAM_AT_FIELD_NUMBER: _builtins.int
+    UNHEALTHY_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts up by one per status of one process, from 1."""
     state: Global___ReplicaState.ValueType
@@ -271,6 +278,8 @@ class ReplicaStatus(_message.Message):
     """Streams turned away since the process started."""
     resident_bytes: _builtins.int
     """Resident memory of the process in bytes; 0 when not measured."""
+    unhealthy: _builtins.bool
+    """The model's own health check fails: it is to get no new streams."""
     @_builtins.property
     def event_loop_lag(self) -> _duration_pb2.Duration:
         """Largest delay of the model's event loop since the last status. Absent while the model loads."""
@@ -292,14 +301,49 @@ class ReplicaStatus(_message.Message):
         rejected_total: _builtins.int = ...,
         resident_bytes: _builtins.int = ...,
         oldest_stream_at: _timestamp_pb2.Timestamp | None = ...,
+        unhealthy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_loop_lag", b"event_loop_lag", "oldest_stream_at", b"oldest_stream_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "event_loop_lag", b"event_loop_lag", "message", b"message", "oldest_stream_at", b"oldest_stream_at", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "event_loop_lag", b"event_loop_lag", "message", b"message", "oldest_stream_at", b"oldest_stream_at", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total", "unhealthy", b"unhealthy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicaStatus: _TypeAlias = ReplicaStatus  # noqa: Y015
+
+@_typing.final
+class ReloadResult(_message.Message):
+    """Answer to ReloadModel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELOAD_ID_FIELD_NUMBER: _builtins.int
+    RELOADED_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    NEEDS_RESTART_FIELD_NUMBER: _builtins.int
+    reload_id: _builtins.str
+    """The reload that is answered."""
+    reloaded: _builtins.bool
+    """Whether new streams run on the new code."""
+    message: _builtins.str
+    """Why not, for people."""
+    needs_restart: _builtins.bool
+    """The new code cannot take over the loaded model; the replica must be started anew."""
+    def __init__(
+        self,
+        *,
+        reload_id: _builtins.str = ...,
+        reloaded: _builtins.bool = ...,
+        message: _builtins.str = ...,
+        needs_restart: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "needs_restart", b"needs_restart", "reload_id", b"reload_id", "reloaded", b"reloaded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadResult: _TypeAlias = ReloadResult  # noqa: Y015
 
 @_typing.final
 class DrainResult(_message.Message):
@@ -341,6 +385,7 @@ class AttachResponse(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     UNDRAIN_FIELD_NUMBER: _builtins.int
     SET_LIMITS_FIELD_NUMBER: _builtins.int
+    RELOAD_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Epoch of the controller that speaks, from 1."""
@@ -360,6 +405,10 @@ class AttachResponse(_message.Message):
     def set_limits(self) -> Global___SetLimits:
         """Change the number of slots."""
 
+    @_builtins.property
+    def reload(self) -> Global___ReloadModel:
+        """Take the model's code from its directory again."""
+
     def __init__(
         self,
         *,
@@ -367,13 +416,14 @@ class AttachResponse(_message.Message):
         drain: Global___Drain | None = ...,
         undrain: Global___Undrain | None = ...,
         set_limits: Global___SetLimits | None = ...,
+        reload: Global___ReloadModel | None = ...,
         epoch: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "registered", b"registered", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "epoch", b"epoch", "kind", b"kind", "registered", b"registered", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "epoch", b"epoch", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "drain", "undrain", "set_limits"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "drain", "undrain", "set_limits", "reload"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -465,6 +515,28 @@ class Undrain(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Undrain: _TypeAlias = Undrain  # noqa: Y015
+
+@_typing.final
+class ReloadModel(_message.Message):
+    """Asks a replica to import its model's code again and to keep what it has loaded. Open streams stay on the old code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELOAD_ID_FIELD_NUMBER: _builtins.int
+    reload_id: _builtins.str
+    """Names this reload in the answer."""
+    def __init__(
+        self,
+        *,
+        reload_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reload_id", b"reload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReloadModel: _TypeAlias = ReloadModel  # noqa: Y015
 
 @_typing.final
 class SetLimits(_message.Message):
@@ -1048,6 +1120,8 @@ class StreamSettings(_message.Message):
     HANDSHAKE_TIMEOUT_FIELD_NUMBER: _builtins.int
     COMPRESSION_FIELD_NUMBER: _builtins.int
     PLACEMENT_FIELD_NUMBER: _builtins.int
+    PREDICT_TIMEOUT_FIELD_NUMBER: _builtins.int
+    ASYNC_PREDICT_TIMEOUT_FIELD_NUMBER: _builtins.int
     message_bytes_max: _builtins.int
     """Largest message in bytes, each way, 1 to 1 GiB. Default 100 MiB."""
     queue_streams_max: _builtins.int
@@ -1080,6 +1154,14 @@ class StreamSettings(_message.Message):
     def handshake_timeout(self) -> _duration_pb2.Duration:
         """Time for a replica to accept or reject a stream. Default 10 s."""
 
+    @_builtins.property
+    def predict_timeout(self) -> _duration_pb2.Duration:
+        """Time for a request until its response has begun. Default 1200 s."""
+
+    @_builtins.property
+    def async_predict_timeout(self) -> _duration_pb2.Duration:
+        """The same for an asynchronous request. Default 3600 s."""
+
     def __init__(
         self,
         *,
@@ -1093,10 +1175,12 @@ class StreamSettings(_message.Message):
         handshake_timeout: _duration_pb2.Duration | None = ...,
         compression: _builtins.bool | None = ...,
         placement: Global___PlacementStrategy.ValueType = ...,
+        predict_timeout: _duration_pb2.Duration | None = ...,
+        async_predict_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "async_predict_timeout", b"async_predict_timeout", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "predict_timeout", b"predict_timeout", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "placement", b"placement", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compression", b"_compression", "_message_bytes_max", b"_message_bytes_max", "_queue_streams_max", b"_queue_streams_max", "async_predict_timeout", b"async_predict_timeout", "compression", b"compression", "handshake_timeout", b"handshake_timeout", "idle_timeout", b"idle_timeout", "message_bytes_max", b"message_bytes_max", "ping_interval", b"ping_interval", "ping_timeout", b"ping_timeout", "placement", b"placement", "predict_timeout", b"predict_timeout", "queue_streams_max", b"queue_streams_max", "queue_timeout", b"queue_timeout", "stream_age_max", b"stream_age_max"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compression: _TypeAlias = _typing.Literal["compression"]  # noqa: Y015
     _WhichOneofArgType__compression: _TypeAlias = _typing.Literal["_compression", b"_compression"]  # noqa: Y015
@@ -1127,6 +1211,7 @@ class ReplicaRoute(_message.Message):
     ACTIVE_STREAMS_FIELD_NUMBER: _builtins.int
     STREAM_CAPACITY_FIELD_NUMBER: _builtins.int
     STATUS_AGE_FIELD_NUMBER: _builtins.int
+    UNHEALTHY_FIELD_NUMBER: _builtins.int
     replica_id: _builtins.str
     """Replica id."""
     deployment_id: _builtins.str
@@ -1141,6 +1226,8 @@ class ReplicaRoute(_message.Message):
     """Streams that held a slot at the last status."""
     stream_capacity: _builtins.int
     """Slots in all."""
+    unhealthy: _builtins.bool
+    """The model's own health check fails: no new streams."""
     @_builtins.property
     def status_age(self) -> _duration_pb2.Duration:
         """Age of the last status when the snapshot was made."""
@@ -1156,10 +1243,11 @@ class ReplicaRoute(_message.Message):
         active_streams: _builtins.int = ...,
         stream_capacity: _builtins.int = ...,
         status_age: _duration_pb2.Duration | None = ...,
+        unhealthy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["status_age", b"status_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "cordoned", b"cordoned", "deployment_id", b"deployment_id", "replica_id", b"replica_id", "state", b"state", "status_age", b"status_age", "stream_capacity", b"stream_capacity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "address", b"address", "cordoned", b"cordoned", "deployment_id", b"deployment_id", "replica_id", b"replica_id", "state", b"state", "status_age", b"status_age", "stream_capacity", b"stream_capacity", "unhealthy", b"unhealthy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,16 @@ class InferenceServiceStub:
                 request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.SerializeToString,
                 response_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.FromString,
                 _registered_method=True)
+        self.Predict = channel.unary_unary(
+                '/penstock.api.inference.v1.InferenceService/Predict',
+                request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.FromString,
+                _registered_method=True)
+        self.PredictStream = channel.unary_stream(
+                '/penstock.api.inference.v1.InferenceService/PredictStream',
+                request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/penstock.api.inference.v1.InferenceService/GetModel',
                 request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.GetModelRequest.SerializeToString,
@@ -59,6 +69,21 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Predict(self, request, context):
+        """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
+        the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictStream(self, request, context):
+        """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
         """Describes the deployment that the same metadata would reach.
         """
@@ -73,6 +98,16 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Stream,
                     request_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.FromString,
                     response_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.SerializeToString,
+            ),
+            'Predict': grpc.unary_unary_rpc_method_handler(
+                    servicer.Predict,
+                    request_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.SerializeToString,
+            ),
+            'PredictStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.PredictStream,
+                    request_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -108,6 +143,60 @@ class InferenceService:
             '/penstock.api.inference.v1.InferenceService/Stream',
             penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamRequest.SerializeToString,
             penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.StreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Predict(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.inference.v1.InferenceService/Predict',
+            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/penstock.api.inference.v1.InferenceService/PredictStream',
+            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

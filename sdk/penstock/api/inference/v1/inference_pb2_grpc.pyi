@@ -41,6 +41,12 @@ class InferenceServiceStub:
     """Opens one stream. Initial metadata is sent as soon as the stream has a slot. The call ends with OK when
     the model closes with code 1000, otherwise with the status that belongs to the close code.
     """
+    Predict: _grpc.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]
+    """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
+    the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
+    """
+    PredictStream: _grpc.UnaryStreamMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictStreamResponse]
+    """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetModelRequest, _inference_pb2.GetModelResponse]
     """Describes the deployment that the same metadata would reach."""
 
@@ -53,6 +59,12 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """Opens one stream. Initial metadata is sent as soon as the stream has a slot. The call ends with OK when
     the model closes with code 1000, otherwise with the status that belongs to the close code.
     """
+    Predict: _aio.UnaryUnaryMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictResponse]  # type: ignore[assignment]
+    """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
+    the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
+    """
+    PredictStream: _aio.UnaryStreamMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
+    """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
     GetModel: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetModelRequest, _inference_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes the deployment that the same metadata would reach."""
 
@@ -68,6 +80,24 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens one stream. Initial metadata is sent as soon as the stream has a slot. The call ends with OK when
         the model closes with code 1000, otherwise with the status that belongs to the close code.
         """
+
+    @_abc_1.abstractmethod
+    def Predict(
+        self,
+        request: _inference_pb2.PredictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_pb2.PredictResponse, _abc.Awaitable[_inference_pb2.PredictResponse]]:
+        """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
+        the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
+        """
+
+    @_abc_1.abstractmethod
+    def PredictStream(
+        self,
+        request: _inference_pb2.PredictRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_inference_pb2.PredictStreamResponse], _abc.AsyncIterator[_inference_pb2.PredictStreamResponse]]:
+        """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
 
     @_abc_1.abstractmethod
     def GetModel(

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from penstock.api.common.v1 import common_pb2 as penstock_dot_api_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!penstock/api/trunk/v1/trunk.proto\x12\x15penstock.api.trunk.v1\x1a#penstock/api/common/v1/common.proto\"i\n\x0e\x43onnectRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x03(\x0c\x12\x0e\n\x06stream\x18\x02 \x03(\r\x12\x0c\n\x04kind\x18\x03 \x01(\x0c\x12\x15\n\rcredit_stream\x18\x04 \x03(\r\x12\x14\n\x0c\x63redit_bytes\x18\x05 \x03(\r\"j\n\x0f\x43onnectResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x03(\x0c\x12\x0e\n\x06stream\x18\x02 \x03(\r\x12\x0c\n\x04kind\x18\x03 \x01(\x0c\x12\x15\n\rcredit_stream\x18\x04 \x03(\r\x12\x14\n\x0c\x63redit_bytes\x18\x05 \x03(\r\"H\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07peer_id\x18\x02 \x01(\t\x12\x14\n\x0cwindow_bytes\x18\x03 \x01(\r\"\x8c\x03\n\nOpenStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x33\n\ttransport\x18\x02 \x01(\x0e\x32 .penstock.api.trunk.v1.Transport\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x10\n\x08raw_path\x18\x04 \x01(\x0c\x12\r\n\x05query\x18\x05 \x01(\x0c\x12/\n\x07headers\x18\x06 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\x12\x14\n\x0csubprotocols\x18\x07 \x03(\t\x12\x35\n\x06\x63lient\x18\x08 \x01(\x0b\x32%.penstock.api.common.v1.ClientAddress\x12\x32\n\x08identity\x18\t \x01(\x0b\x32 .penstock.api.common.v1.Identity\x12\x0e\n\x06scheme\x18\n \x01(\t\x12\x19\n\x11message_bytes_max\x18\x0b \x01(\x04\x12\x15\n\rdeployment_id\x18\x0c \x01(\t\x12\x13\n\x0bpath_suffix\x18\r \x01(\x0c\"T\n\x0c\x41\x63\x63\x65ptStream\x12\x13\n\x0bsubprotocol\x18\x01 \x01(\t\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\"\x9d\x01\n\x0cRejectStream\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0bhttp_status\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1b\n\x13retry_after_seconds\x18\x04 \x01(\r\x12/\n\x07headers\x18\x05 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\"?\n\x0b\x43loseStream\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nclose_code\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t*\xb0\x02\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10ITEM_KIND_BINARY\x10\x01\x12\x12\n\x0eITEM_KIND_TEXT\x10\x02\x12\x1a\n\x16ITEM_KIND_BINARY_FIRST\x10\x03\x12\x18\n\x14ITEM_KIND_TEXT_FIRST\x10\x04\x12\x14\n\x10ITEM_KIND_MIDDLE\x10\x05\x12\x12\n\x0eITEM_KIND_LAST\x10\x06\x12\x13\n\x0fITEM_KIND_HELLO\x10\x10\x12\x12\n\x0eITEM_KIND_OPEN\x10\x11\x12\x14\n\x10ITEM_KIND_ACCEPT\x10\x12\x12\x14\n\x10ITEM_KIND_REJECT\x10\x13\x12\x13\n\x0fITEM_KIND_CLOSE\x10\x14\x12\x15\n\x11ITEM_KIND_GO_AWAY\x10\x15*S\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x12\n\x0eTRANSPORT_GRPC\x10\x02\x32l\n\x0cTrunkService\x12\\\n\x07\x43onnect\x12%.penstock.api.trunk.v1.ConnectRequest\x1a&.penstock.api.trunk.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!penstock/api/trunk/v1/trunk.proto\x12\x15penstock.api.trunk.v1\x1a#penstock/api/common/v1/common.proto\"i\n\x0e\x43onnectRequest\x12\x0c\n\x04\x64\x61ta\x18\x01 \x03(\x0c\x12\x0e\n\x06stream\x18\x02 \x03(\r\x12\x0c\n\x04kind\x18\x03 \x01(\x0c\x12\x15\n\rcredit_stream\x18\x04 \x03(\r\x12\x14\n\x0c\x63redit_bytes\x18\x05 \x03(\r\"j\n\x0f\x43onnectResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x03(\x0c\x12\x0e\n\x06stream\x18\x02 \x03(\r\x12\x0c\n\x04kind\x18\x03 \x01(\x0c\x12\x15\n\rcredit_stream\x18\x04 \x03(\r\x12\x14\n\x0c\x63redit_bytes\x18\x05 \x03(\r\"H\n\x05Hello\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x0f\n\x07peer_id\x18\x02 \x01(\t\x12\x14\n\x0cwindow_bytes\x18\x03 \x01(\r\"\xd4\x03\n\nOpenStream\x12\x11\n\tstream_id\x18\x01 \x01(\t\x12\x33\n\ttransport\x18\x02 \x01(\x0e\x32 .penstock.api.trunk.v1.Transport\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x10\n\x08raw_path\x18\x04 \x01(\x0c\x12\r\n\x05query\x18\x05 \x01(\x0c\x12/\n\x07headers\x18\x06 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\x12\x14\n\x0csubprotocols\x18\x07 \x03(\t\x12\x35\n\x06\x63lient\x18\x08 \x01(\x0b\x32%.penstock.api.common.v1.ClientAddress\x12\x32\n\x08identity\x18\t \x01(\x0b\x32 .penstock.api.common.v1.Identity\x12\x0e\n\x06scheme\x18\n \x01(\t\x12\x19\n\x11message_bytes_max\x18\x0b \x01(\x04\x12\x15\n\rdeployment_id\x18\x0c \x01(\t\x12\x13\n\x0bpath_suffix\x18\r \x01(\x0c\x12\x0e\n\x06method\x18\x0e \x01(\t\x12\x12\n\nmodel_path\x18\x0f \x01(\x0c\x12\x0c\n\x04\x62ody\x18\x10 \x01(\x0c\x12\x14\n\x0c\x62ody_follows\x18\x11 \x01(\x08\"T\n\x0c\x41\x63\x63\x65ptStream\x12\x13\n\x0bsubprotocol\x18\x01 \x01(\t\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\"s\n\x0cResponseHead\x12\x0e\n\x06status\x18\x01 \x01(\r\x12/\n\x07headers\x18\x02 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x14\n\x0c\x62ody_follows\x18\x04 \x01(\x08\"\x9d\x01\n\x0cRejectStream\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x13\n\x0bhttp_status\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x1b\n\x13retry_after_seconds\x18\x04 \x01(\r\x12/\n\x07headers\x18\x05 \x03(\x0b\x32\x1e.penstock.api.common.v1.Header\x12\x0c\n\x04\x62ody\x18\x06 \x01(\x0c\"?\n\x0b\x43loseStream\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\nclose_code\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t*\xb0\x02\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10ITEM_KIND_BINARY\x10\x01\x12\x12\n\x0eITEM_KIND_TEXT\x10\x02\x12\x1a\n\x16ITEM_KIND_BINARY_FIRST\x10\x03\x12\x18\n\x14ITEM_KIND_TEXT_FIRST\x10\x04\x12\x14\n\x10ITEM_KIND_MIDDLE\x10\x05\x12\x12\n\x0eITEM_KIND_LAST\x10\x06\x12\x13\n\x0fITEM_KIND_HELLO\x10\x10\x12\x12\n\x0eITEM_KIND_OPEN\x10\x11\x12\x14\n\x10ITEM_KIND_ACCEPT\x10\x12\x12\x14\n\x10ITEM_KIND_REJECT\x10\x13\x12\x13\n\x0fITEM_KIND_CLOSE\x10\x14\x12\x15\n\x11ITEM_KIND_GO_AWAY\x10\x15*g\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x12\n\x0eTRANSPORT_GRPC\x10\x02\x12\x12\n\x0eTRANSPORT_HTTP\x10\x03\x32l\n\x0cTrunkService\x12\\\n\x07\x43onnect\x12%.penstock.api.trunk.v1.ConnectRequest\x1a&.penstock.api.trunk.v1.ConnectResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'penstock.api.trunk.v1.trunk_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ITEMKIND']._serialized_start=1123
-  _globals['_ITEMKIND']._serialized_end=1427
-  _globals['_TRANSPORT']._serialized_start=1429
-  _globals['_TRANSPORT']._serialized_end=1512
+  _globals['_ITEMKIND']._serialized_start=1312
+  _globals['_ITEMKIND']._serialized_end=1616
+  _globals['_TRANSPORT']._serialized_start=1618
+  _globals['_TRANSPORT']._serialized_end=1721
   _globals['_CONNECTREQUEST']._serialized_start=97
   _globals['_CONNECTREQUEST']._serialized_end=202
   _globals['_CONNECTRESPONSE']._serialized_start=204
@@ -43,15 +43,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HELLO']._serialized_start=312
   _globals['_HELLO']._serialized_end=384
   _globals['_OPENSTREAM']._serialized_start=387
-  _globals['_OPENSTREAM']._serialized_end=783
-  _globals['_ACCEPTSTREAM']._serialized_start=785
-  _globals['_ACCEPTSTREAM']._serialized_end=869
-  _globals['_REJECTSTREAM']._serialized_start=872
-  _globals['_REJECTSTREAM']._serialized_end=1029
-  _globals['_CLOSESTREAM']._serialized_start=1031
-  _globals['_CLOSESTREAM']._serialized_end=1094
-  _globals['_GOAWAY']._serialized_start=1096
-  _globals['_GOAWAY']._serialized_end=1120
-  _globals['_TRUNKSERVICE']._serialized_start=1514
-  _globals['_TRUNKSERVICE']._serialized_end=1622
+  _globals['_OPENSTREAM']._serialized_end=855
+  _globals['_ACCEPTSTREAM']._serialized_start=857
+  _globals['_ACCEPTSTREAM']._serialized_end=941
+  _globals['_RESPONSEHEAD']._serialized_start=943
+  _globals['_RESPONSEHEAD']._serialized_end=1058
+  _globals['_REJECTSTREAM']._serialized_start=1061
+  _globals['_REJECTSTREAM']._serialized_end=1218
+  _globals['_CLOSESTREAM']._serialized_start=1220
+  _globals['_CLOSESTREAM']._serialized_end=1283
+  _globals['_GOAWAY']._serialized_start=1285
+  _globals['_GOAWAY']._serialized_end=1309
+  _globals['_TRUNKSERVICE']._serialized_start=1723
+  _globals['_TRUNKSERVICE']._serialized_end=1831
 # @@protoc_insertion_point(module_scope)

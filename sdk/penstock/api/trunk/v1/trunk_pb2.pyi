@@ -106,6 +106,10 @@ class _TransportEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Transport.V
     """A WebSocket connection."""
     TRANSPORT_GRPC: _Transport.ValueType  # 2
     """A call of InferenceService.Stream."""
+    TRANSPORT_HTTP: _Transport.ValueType  # 3
+    """One request with one response, over HTTP, gRPC or as a message of a WebSocket connection. After ACCEPT the runner
+    sends a ResponseHead as the first binary message, then one binary message per further part of the body.
+    """
 
 class Transport(_Transport, metaclass=_TransportEnumTypeWrapper):
     """How a client speaks to the edge."""
@@ -116,6 +120,10 @@ TRANSPORT_WEBSOCKET: Transport.ValueType  # 1
 """A WebSocket connection."""
 TRANSPORT_GRPC: Transport.ValueType  # 2
 """A call of InferenceService.Stream."""
+TRANSPORT_HTTP: Transport.ValueType  # 3
+"""One request with one response, over HTTP, gRPC or as a message of a WebSocket connection. After ACCEPT the runner
+sends a ResponseHead as the first binary message, then one binary message per further part of the body.
+"""
 Global___Transport: _TypeAlias = Transport  # noqa: Y015
 
 @_typing.final
@@ -261,6 +269,10 @@ class OpenStream(_message.Message):
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _builtins.int
     DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     PATH_SUFFIX_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    MODEL_PATH_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    BODY_FOLLOWS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """Id that is unique in the whole system and stands in logs and metrics. Never empty."""
     transport: Global___Transport.ValueType
@@ -281,6 +293,14 @@ class OpenStream(_message.Message):
     """Path behind the deployment's own prefix, percent-encoded, for models that route themselves.
     Empty means the endpoint itself.
     """
+    method: _builtins.str
+    """TRANSPORT_HTTP only: the request's method, for example "POST"."""
+    model_path: _builtins.bytes
+    """TRANSPORT_HTTP only: the path at the model's own server, percent-encoded, for example "/v1/models/model:predict"."""
+    body: _builtins.bytes
+    """TRANSPORT_HTTP only: the request's body or its first part, at most 256 KiB."""
+    body_follows: _builtins.bool
+    """TRANSPORT_HTTP only: more of the body follows, as binary messages; an empty one ends it."""
     @_builtins.property
     def headers(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Header]:
         """Request headers in order, without hop-by-hop fields and credentials of the platform."""
@@ -313,10 +333,14 @@ class OpenStream(_message.Message):
         message_bytes_max: _builtins.int = ...,
         deployment_id: _builtins.str = ...,
         path_suffix: _builtins.bytes = ...,
+        method: _builtins.str = ...,
+        model_path: _builtins.bytes = ...,
+        body: _builtins.bytes = ...,
+        body_follows: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "identity", b"identity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client", b"client", "deployment_id", b"deployment_id", "headers", b"headers", "identity", b"identity", "message_bytes_max", b"message_bytes_max", "path", b"path", "path_suffix", b"path_suffix", "query", b"query", "raw_path", b"raw_path", "scheme", b"scheme", "stream_id", b"stream_id", "subprotocols", b"subprotocols", "transport", b"transport"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_follows", b"body_follows", "client", b"client", "deployment_id", b"deployment_id", "headers", b"headers", "identity", b"identity", "message_bytes_max", b"message_bytes_max", "method", b"method", "model_path", b"model_path", "path", b"path", "path_suffix", b"path_suffix", "query", b"query", "raw_path", b"raw_path", "scheme", b"scheme", "stream_id", b"stream_id", "subprotocols", b"subprotocols", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -349,6 +373,42 @@ class AcceptStream(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcceptStream: _TypeAlias = AcceptStream  # noqa: Y015
+
+@_typing.final
+class ResponseHead(_message.Message):
+    """First message of the runner on a stream of TRANSPORT_HTTP."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    BODY_FOLLOWS_FIELD_NUMBER: _builtins.int
+    status: _builtins.int
+    """HTTP status, 200 to 599."""
+    body: _builtins.bytes
+    """The body or its first part; at most 128 KiB."""
+    body_follows: _builtins.bool
+    """More of the body follows, as binary messages; the end of the stream ends it."""
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Header]:
+        """Header fields in order."""
+
+    def __init__(
+        self,
+        *,
+        status: _builtins.int = ...,
+        headers: _abc.Iterable[_common_pb2.Header] | None = ...,
+        body: _builtins.bytes = ...,
+        body_follows: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "body_follows", b"body_follows", "headers", b"headers", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResponseHead: _TypeAlias = ResponseHead  # noqa: Y015
 
 @_typing.final
 class RejectStream(_message.Message):
