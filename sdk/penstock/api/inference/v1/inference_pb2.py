@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)penstock/api/inference/v1/inference.proto\x12\x19penstock.api.inference.v1\"6\n\x07Message\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06\x62inary\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"%\n\x05\x43lose\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x81\x01\n\rStreamRequest\x12\x35\n\x07message\x18\x01 \x01(\x0b\x32\".penstock.api.inference.v1.MessageH\x00\x12\x31\n\x05\x63lose\x18\x02 \x01(\x0b\x32 .penstock.api.inference.v1.CloseH\x00\x42\x06\n\x04kind\"\x82\x01\n\x0eStreamResponse\x12\x35\n\x07message\x18\x01 \x01(\x0b\x32\".penstock.api.inference.v1.MessageH\x00\x12\x31\n\x05\x63lose\x18\x02 \x01(\x0b\x32 .penstock.api.inference.v1.CloseH\x00\x42\x06\n\x04kind\"B\n\x0ePredictRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"E\n\x0fPredictResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\r\"K\n\x15PredictStreamResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\r\"?\n\tErrorBody\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\"\x11\n\x0fGetModelRequest\"e\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x03 \x03(\t\x12\x16\n\x0eready_replicas\x18\x04 \x01(\r2\xac\x03\n\x10InferenceService\x12\x61\n\x06Stream\x12(.penstock.api.inference.v1.StreamRequest\x1a).penstock.api.inference.v1.StreamResponse(\x01\x30\x01\x12`\n\x07Predict\x12).penstock.api.inference.v1.PredictRequest\x1a*.penstock.api.inference.v1.PredictResponse\x12n\n\rPredictStream\x12).penstock.api.inference.v1.PredictRequest\x1a\x30.penstock.api.inference.v1.PredictStreamResponse0\x01\x12\x63\n\x08GetModel\x12*.penstock.api.inference.v1.GetModelRequest\x1a+.penstock.api.inference.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)penstock/api/inference/v1/inference.proto\x12\x19penstock.api.inference.v1\"6\n\x07Message\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x10\n\x06\x62inary\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"%\n\x05\x43lose\x12\x0c\n\x04\x63ode\x18\x01 \x01(\r\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x81\x01\n\rStreamRequest\x12\x35\n\x07message\x18\x01 \x01(\x0b\x32\".penstock.api.inference.v1.MessageH\x00\x12\x31\n\x05\x63lose\x18\x02 \x01(\x0b\x32 .penstock.api.inference.v1.CloseH\x00\x42\x06\n\x04kind\"\x82\x01\n\x0eStreamResponse\x12\x35\n\x07message\x18\x01 \x01(\x0b\x32\".penstock.api.inference.v1.MessageH\x00\x12\x31\n\x05\x63lose\x18\x02 \x01(\x0b\x32 .penstock.api.inference.v1.CloseH\x00\x42\x06\n\x04kind\"B\n\x0ePredictRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"E\n\x0fPredictResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\r\"H\n\x14PredictStreamRequest\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"K\n\x15PredictStreamResponse\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x0e\n\x06status\x18\x03 \x01(\r\"?\n\tErrorBody\x12\x0e\n\x06status\x18\x01 \x01(\r\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\"\x11\n\x0fGetModelRequest\"e\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rdeployment_id\x18\x02 \x01(\t\x12\x14\n\x0c\x65nvironments\x18\x03 \x03(\t\x12\x16\n\x0eready_replicas\x18\x04 \x01(\r2\xb2\x03\n\x10InferenceService\x12\x61\n\x06Stream\x12(.penstock.api.inference.v1.StreamRequest\x1a).penstock.api.inference.v1.StreamResponse(\x01\x30\x01\x12`\n\x07Predict\x12).penstock.api.inference.v1.PredictRequest\x1a*.penstock.api.inference.v1.PredictResponse\x12t\n\rPredictStream\x12/.penstock.api.inference.v1.PredictStreamRequest\x1a\x30.penstock.api.inference.v1.PredictStreamResponse0\x01\x12\x63\n\x08GetModel\x12*.penstock.api.inference.v1.GetModelRequest\x1a+.penstock.api.inference.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +43,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTREQUEST']._serialized_end=498
   _globals['_PREDICTRESPONSE']._serialized_start=500
   _globals['_PREDICTRESPONSE']._serialized_end=569
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=571
-  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=646
-  _globals['_ERRORBODY']._serialized_start=648
-  _globals['_ERRORBODY']._serialized_end=711
-  _globals['_GETMODELREQUEST']._serialized_start=713
-  _globals['_GETMODELREQUEST']._serialized_end=730
-  _globals['_GETMODELRESPONSE']._serialized_start=732
-  _globals['_GETMODELRESPONSE']._serialized_end=833
-  _globals['_INFERENCESERVICE']._serialized_start=836
-  _globals['_INFERENCESERVICE']._serialized_end=1264
+  _globals['_PREDICTSTREAMREQUEST']._serialized_start=571
+  _globals['_PREDICTSTREAMREQUEST']._serialized_end=643
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_start=645
+  _globals['_PREDICTSTREAMRESPONSE']._serialized_end=720
+  _globals['_ERRORBODY']._serialized_start=722
+  _globals['_ERRORBODY']._serialized_end=785
+  _globals['_GETMODELREQUEST']._serialized_start=787
+  _globals['_GETMODELREQUEST']._serialized_end=804
+  _globals['_GETMODELRESPONSE']._serialized_start=806
+  _globals['_GETMODELRESPONSE']._serialized_end=907
+  _globals['_INFERENCESERVICE']._serialized_start=910
+  _globals['_INFERENCESERVICE']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

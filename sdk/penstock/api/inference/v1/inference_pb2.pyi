@@ -201,6 +201,36 @@ class PredictResponse(_message.Message):
 Global___PredictResponse: _TypeAlias = PredictResponse  # noqa: Y015
 
 @_typing.final
+class PredictStreamRequest(_message.Message):
+    """One request to a model. Field for field the same as PredictRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BODY_FIELD_NUMBER: _builtins.int
+    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    body: _builtins.bytes
+    """The body, at most the deployment's message limit."""
+    content_type: _builtins.str
+    """Its content type. Empty means "application/json"."""
+    path: _builtins.str
+    """Path at the model's own server, for example "/v1/chat/completions". Empty means "/v1/models/model:predict"."""
+    def __init__(
+        self,
+        *,
+        body: _builtins.bytes = ...,
+        content_type: _builtins.str = ...,
+        path: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "content_type", b"content_type", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictStreamRequest: _TypeAlias = PredictStreamRequest  # noqa: Y015
+
+@_typing.final
 class PredictStreamResponse(_message.Message):
     """A part of the answer of a model."""
 

@@ -47,7 +47,7 @@ class InferenceServiceStub:
                 _registered_method=True)
         self.PredictStream = channel.unary_stream(
                 '/penstock.api.inference.v1.InferenceService/PredictStream',
-                request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+                request_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.SerializeToString,
                 response_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
                 _registered_method=True)
         self.GetModel = channel.unary_unary(
@@ -106,7 +106,7 @@ def add_InferenceServiceServicer_to_server(servicer, server):
             ),
             'PredictStream': grpc.unary_stream_rpc_method_handler(
                     servicer.PredictStream,
-                    request_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.FromString,
+                    request_deserializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.FromString,
                     response_serializer=penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
@@ -195,7 +195,7 @@ class InferenceService:
             request,
             target,
             '/penstock.api.inference.v1.InferenceService/PredictStream',
-            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictRequest.SerializeToString,
+            penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamRequest.SerializeToString,
             penstock_dot_api_dot_inference_dot_v1_dot_inference__pb2.PredictStreamResponse.FromString,
             options,
             channel_credentials,

@@ -45,7 +45,7 @@ class InferenceServiceStub:
     """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
     the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
     """
-    PredictStream: _grpc.UnaryStreamMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictStreamResponse]
+    PredictStream: _grpc.UnaryStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]
     """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_inference_pb2.GetModelRequest, _inference_pb2.GetModelResponse]
     """Describes the deployment that the same metadata would reach."""
@@ -63,7 +63,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """One request with one response. A streamed result is gathered. An answer of the model with a status from 400 on ends
     the call with the gRPC status that belongs to it; the body is in ErrorBody in the details.
     """
-    PredictStream: _aio.UnaryStreamMultiCallable[_inference_pb2.PredictRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
+    PredictStream: _aio.UnaryStreamMultiCallable[_inference_pb2.PredictStreamRequest, _inference_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
     GetModel: _aio.UnaryUnaryMultiCallable[_inference_pb2.GetModelRequest, _inference_pb2.GetModelResponse]  # type: ignore[assignment]
     """Describes the deployment that the same metadata would reach."""
@@ -94,7 +94,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def PredictStream(
         self,
-        request: _inference_pb2.PredictRequest,
+        request: _inference_pb2.PredictStreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_inference_pb2.PredictStreamResponse], _abc.AsyncIterator[_inference_pb2.PredictStreamResponse]]:
         """One request; what the model yields comes item by item, anything else as one item. Errors as of Predict."""
