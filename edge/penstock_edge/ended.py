@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import structlog
 
-from penstock.close_codes import EndCode
+from penstock.close_codes import TABLE, EndCode
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.open_streams import ClientStream
 from penstock_edge.routing import Deployment
+
+if TYPE_CHECKING:
+    from penstock_edge.request_call import RequestCall
 
 log = structlog.get_logger("edge")
 
@@ -37,6 +42,41 @@ def record_end(stream: ClientStream, code: EndCode, close_code: int, now: float,
         messages_in=stream.messages_in,
         messages_out=stream.messages_out,
     )
+
+
+def record_request(call: RequestCall, code: EndCode, head_at: float, now: float, metrics: EdgeMetrics) -> None:
+    """Counts a request that had a slot and is over at `now`; logs it when it failed.
+
+    Args:
+        head_at: when its response began; 0 when it never did.
+    """
+    deployment = call.deployment
+    metrics.concurrent_requests.labels(deployment.name, deployment.id, environment_of(deployment)).dec()
+    metrics.request_ended(
+        deployment.name,
+        deployment.id,
+        status=call.status or TABLE[code].http_status,
+        duration_s=now - call.opened_at,
+        head_s=head_at - call.opened_at if head_at else None,
+        bytes_in=call.bytes_in,
+        bytes_out=call.bytes_out,
+    )
+    if code is not EndCode.COMPLETED or call.status >= 500:
+        log.info(
+            "request_failed",
+            stream_id=call.stream_id,
+            deployment=deployment.id,
+            replica=call.replica_id,
+            code=code,
+            http_status=call.status or TABLE[code].http_status,
+            duration_ms=round((now - call.opened_at) * 1000),
+        )
+
+
+def record_request_start(deployment: Deployment, waited_s: float, metrics: EdgeMetrics) -> None:
+    """Counts a request that got its slot."""
+    metrics.concurrent_requests.labels(deployment.name, deployment.id, environment_of(deployment)).inc()
+    metrics.admission.labels(deployment.name, deployment.id).observe(waited_s)
 
 
 def record_start(deployment: Deployment, waited_s: float, metrics: EdgeMetrics) -> None:

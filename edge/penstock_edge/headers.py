@@ -31,6 +31,8 @@ _DROPPED = frozenset(
     }
 )
 
+_DROPPED_FROM_REQUESTS = frozenset(name.encode() for name in _DROPPED) | {b"expect", b"x-baseten-request-id"}
+
 _OWN_ANSWER = frozenset(
     {
         # The edge's own in an answer to an upgrade.
@@ -57,6 +59,17 @@ def forwarded_headers(headers: Iterable[tuple[str, str]]) -> list[common_pb2.Hea
         for name, value in headers
         if name.lower() not in _DROPPED
     ]
+
+
+def request_headers(headers: Iterable[tuple[bytes, bytes]], request_id: bytes) -> list[common_pb2.Header]:
+    """Returns the headers of an HTTP request that pass, in order, with the request's id. Names are in lower case."""
+    passed = [
+        common_pb2.Header(name=name.decode("latin-1"), value=value)
+        for name, value in headers
+        if name not in _DROPPED_FROM_REQUESTS
+    ]
+    passed.append(common_pb2.Header(name="x-baseten-request-id", value=request_id))
+    return passed
 
 
 def answer_headers(headers: Iterable[common_pb2.Header]) -> list[tuple[str, str]]:

@@ -1,17 +1,23 @@
-"""The edge's plain HTTP routes: health, metrics, and clear answers for everything else."""
+"""What the edge answers over HTTP: its own pages, requests for models, and clear refusals for everything else."""
 
 from __future__ import annotations
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from penstock.close_codes import TABLE, EndCode
+from penstock_edge.http_refusal import refusal
+from penstock_edge.http_request import serve_request
 from penstock_edge.plane import DataPlane
+from penstock_edge.routing import Route as ModelRoute
+
+NO_SNAPSHOT = "Edge has not heard from its controller yet."
 
 
-def make_http_app(plane: DataPlane) -> Starlette:
+def make_http_app(plane: DataPlane) -> ASGIApp:
     """Builds the ASGI app of one edge process."""
 
     async def healthz(_: Request) -> Response:
@@ -28,30 +34,42 @@ def make_http_app(plane: DataPlane) -> Starlette:
         plane.publish_gauges()
         return Response(plane.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def fallback(request: Request) -> Response:
-        raw_path = request.scope.get("raw_path") or request.url.path.encode()
-        route = plane.table.match(request.headers.get("host", ""), raw_path)
-        if route is None:
-            return _error(EndCode.NOT_FOUND)
-        if route.endpoint == "websocket":
-            text = (
-                "This is a WebSocket endpoint: send a GET request with `Connection: Upgrade` and `Upgrade: websocket`."
-            )
-            return _error(EndCode.BAD_UPGRADE, text, 426, {"Upgrade": "websocket"})
-        text = f"'{route.endpoint}' over HTTP is not implemented by this version; the websocket endpoint is."
-        return _error(EndCode.NOT_FOUND, text, 501)
-
-    return Starlette(
-        routes=[
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/metrics", metrics),
-            Route("/{path:path}", fallback, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-        ]
+    pages = Starlette(
+        routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)],
     )
+    own_paths = frozenset({"/healthz", "/readyz", "/metrics"})
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] in own_paths:
+            await pages(scope, receive, send)
+            return
+        route = plane.table.match(_host(scope), scope.get("raw_path") or scope["path"].encode())
+        if route is None:
+            no_snapshot = plane.snapshot_version == 0
+            answer = refusal(EndCode.REPLICA_NOT_READY, NO_SNAPSHOT, retry_after=1) if no_snapshot else _not_found()
+            await answer(scope, receive, send)
+        elif route.endpoint in ("predict", "sync"):
+            await serve_request(plane, route, scope, receive, send)
+        else:
+            await _other(route)(scope, receive, send)
+
+    return app
 
 
-def _error(code: EndCode, text: str = "", status: int = 0, headers: dict[str, str] | None = None) -> Response:
-    row = TABLE[code]
-    body = {"error": text or row.reason, "code": code, "retryable": row.retryable}
-    return JSONResponse(body, status or row.http_status, headers)
+def _host(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return str(value, "latin-1")
+    return ""
+
+
+def _not_found() -> Response:
+    return refusal(EndCode.NOT_FOUND, f"{TABLE[EndCode.NOT_FOUND].reason} Models are at /model/NAME/predict.")
+
+
+def _other(route: ModelRoute) -> Response:
+    if route.endpoint == "websocket":
+        text = "This is a WebSocket endpoint: send a GET request with `Connection: Upgrade` and `Upgrade: websocket`."
+        return refusal(EndCode.BAD_UPGRADE, text, status=426, headers={"Upgrade": "websocket"})
+    text = f"'{route.endpoint}' over HTTP is not implemented by this version."
+    return refusal(EndCode.NOT_FOUND, text, status=501)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import httptools
@@ -15,8 +16,15 @@ HEAD_BYTES_MAX = 64 * 1024
 """Largest request head."""
 
 
+CONNECTION_KEY = "penstock.connection"
+"""Where the ASGI scope of a request holds its EdgeHttpProtocol."""
+
+
 class EdgeHttpProtocol(HttpToolsProtocol):
     """One client's connection until it upgrades."""
+
+    on_lost: Callable[[], None] | None = None
+    """Set by the request that is served: called when the client has left."""
 
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -30,6 +38,8 @@ class EdgeHttpProtocol(HttpToolsProtocol):
         """The client is gone."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come; on an upgrade, what stands behind the head goes to the WebSocket protocol."""
@@ -50,6 +60,12 @@ class EdgeHttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self.send_400_response("Request head is too large.")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope[CONNECTION_KEY] = self
 
     def on_headers_complete(self) -> None:
         """The request head is whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from penstock.api.inference.v1 import inference_pb2, inference_pb2_grpc
 from penstock.close_codes import TABLE, EndCode
 from penstock_edge.ended import record_refusal
+from penstock_edge.grpc_predict import predict, predict_stream
 from penstock_edge.grpc_stream import GrpcStream, fail_call
 from penstock_edge.plane import DataPlane
 from penstock_edge.routing import Deployment
@@ -94,9 +96,7 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
         self, requests: object, context: grpc.aio.ServicerContext[Any, Any]
     ) -> None:
         """Carries one call as one stream."""
-        deployment = await self._deployment(context)
-        if self._plane.is_draining:
-            await fail_call(context, EndCode.EDGE_DRAINING, "", TABLE[EndCode.EDGE_DRAINING].close_code, deployment.id)
+        deployment = await self._admitted(context)
         call = GrpcStream(self._plane, deployment, context)
         self._calls.add(call)
         try:
@@ -115,6 +115,26 @@ class _Servicer(inference_pb2_grpc.InferenceServiceServicer):
             environments=deployment.environments,
             ready_replicas=self._plane.placement.ready_count(deployment.id, self._plane.now()),
         )
+
+    async def Predict(
+        self, request: inference_pb2.PredictRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> inference_pb2.PredictResponse:
+        """Answers one request."""
+        return await predict(self._plane, await self._admitted(context), request, context)
+
+    async def PredictStream(
+        self, request: inference_pb2.PredictStreamRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[inference_pb2.PredictStreamResponse]:
+        """Answers one request item by item."""
+        async for response in predict_stream(self._plane, await self._admitted(context), request, context):
+            yield response
+
+    async def _admitted(self, context: grpc.aio.ServicerContext[Any, Any]) -> Deployment:
+        """The deployment that is meant; fails the call while the edge drains."""
+        deployment = await self._deployment(context)
+        if self._plane.is_draining:
+            await fail_call(context, EndCode.EDGE_DRAINING, "", TABLE[EndCode.EDGE_DRAINING].close_code, deployment.id)
+        return deployment
 
     async def _deployment(self, context: grpc.aio.ServicerContext[Any, Any]) -> Deployment:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}

@@ -14,6 +14,27 @@ from prometheus_client.multiprocess import MultiProcessCollector
 _DURATION_BUCKETS = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14400, float("inf"))
 _WAIT_BUCKETS = (0.001, 0.005, 0.02, 0.1, 0.5, 1, 5, 15, 30, 60, float("inf"))
 _LABELS = ("model", "deployment")
+_LATENCY_BUCKETS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    1200,
+    float("inf"),
+)
+_SIZE_BUCKETS = (100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, float("inf"))
 
 
 class EdgeMetrics:
@@ -25,6 +46,13 @@ class EdgeMetrics:
         self.open_connections = Gauge(
             "baseten_ongoing_websocket_connections",
             "Streams that are open now.",
+            ("model_name", "deployment_id", "environment"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.concurrent_requests = Gauge(
+            "baseten_concurrent_requests",
+            "Requests that are served now.",
             ("model_name", "deployment_id", "environment"),
             registry=registry,
             multiprocess_mode="livesum",
@@ -80,6 +108,61 @@ class EdgeMetrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+
+        self.requests = Counter(
+            "baseten_inference_requests_total",
+            "Requests that had a slot and are over, by the HTTP status of their response.",
+            (*_LABELS, "status_code"),
+            registry=registry,
+        )
+        self.response_time = Histogram(
+            "baseten_end_to_end_response_time_seconds",
+            "From the request to the end of its response.",
+            _LABELS,
+            registry=registry,
+            buckets=_LATENCY_BUCKETS,
+        )
+        self.first_byte = Histogram(
+            "baseten_time_to_first_byte_seconds",
+            "From the request to the beginning of its response.",
+            _LABELS,
+            registry=registry,
+            buckets=_LATENCY_BUCKETS,
+        )
+        self.request_size = Histogram(
+            "baseten_request_size_bytes",
+            "Size of the bodies of requests.",
+            _LABELS,
+            registry=registry,
+            buckets=_SIZE_BUCKETS,
+        )
+        self.response_size = Histogram(
+            "baseten_response_size_bytes",
+            "Size of responses.",
+            _LABELS,
+            registry=registry,
+            buckets=_SIZE_BUCKETS,
+        )
+
+    def request_ended(
+        self,
+        model: str,
+        deployment: str,
+        *,
+        status: int,
+        duration_s: float,
+        head_s: float | None,
+        bytes_in: int,
+        bytes_out: int,
+    ) -> None:
+        """Counts a request that is over; `head_s` is None when its response never began."""
+        labels = (model, deployment)
+        self.requests.labels(*labels, str(status)).inc()
+        self.response_time.labels(*labels).observe(duration_s)
+        if head_s is not None:
+            self.first_byte.labels(*labels).observe(head_s)
+        self.request_size.labels(*labels).observe(bytes_in)
+        self.response_size.labels(*labels).observe(bytes_out)
 
     def render(self) -> bytes:
         """Returns the exposition text, of all workers."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
@@ -34,8 +34,10 @@ ENDED_PER_TURN = 16
 class ClientStream(Protocol):
     """The holder of a stream at the edge, in what is told of it. Attributes are read only here."""
 
-    transport_name: ClassVar[str]
-    """"websocket" or "grpc"."""
+    @property
+    def transport_name(self) -> str:
+        """Returns "websocket", "grpc" or "http"."""
+
     stream_id: str
     deployment: Deployment
     replica_id: str

@@ -6,7 +6,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from penstock.api.control.v1 import control_pb2
 from penstock.placement import Placement
@@ -15,6 +15,9 @@ from penstock_edge.open_streams import ClientStream, OpenStreams
 from penstock_edge.routing import RoutingTable, replica_reports
 from penstock_edge.trunks import Trunks
 from penstock_edge.waiting import WaitingLines
+
+if TYPE_CHECKING:
+    from penstock_edge.request_call import RequestCall
 
 WOKEN_PER_TURN = 32
 """Streams of one line that are tried in one turn of the loop, some milliseconds; data passes in between."""
@@ -48,6 +51,8 @@ class DataPlane:
         self.is_draining = False
         self.open_streams = OpenStreams(edge_id, self.now)
         """Changed by `stream_began` and `stream_over` only."""
+        self.calls: set[RequestCall] = set()
+        """Requests that are served, or wait for a slot."""
         self._is_idle = asyncio.Event()
         self._is_idle.set()
         self._stream_prefix = edge_id + "-"

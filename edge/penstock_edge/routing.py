@@ -2,8 +2,11 @@
 
 /model/NAME[/environments/ENV|/deployment/ID|/development|/production]/ENDPOINT     (the same under /chain/)
 model-NAME.… and chain-NAME.… as host, with what follows NAME above as path; model-NAME-ENV.… names ENV too
-/v1/websocket and /v1/models/model:predict      while one deployment is served
+/v1/…, /ping and /invocations, the paths of a Truss server      while one deployment is served
 what a deployment claims in `penstock.routes`
+
+ENDPOINT is websocket, predict (run_remote of a chain), async_predict (async_run_remote), sync/PATH (PATH at the model's
+own server), wake, async_queue_status or async_request/ID.
 """
 
 from __future__ import annotations
@@ -19,8 +22,27 @@ from penstock_edge.settings import StreamSettings
 PRODUCTION = "production"
 DEVELOPMENT = "development"
 
-_MODEL_ENDPOINTS = frozenset({"websocket", "predict"})
-_CHAIN_ENDPOINTS = frozenset({"websocket", "run_remote"})
+_ENDPOINTS = {
+    False: {"websocket": "websocket", "predict": "predict", "async_predict": "async_predict"},
+    True: {"websocket": "websocket", "run_remote": "predict", "async_run_remote": "async_predict"},
+}
+"""By whether the deployment is a chain: names in paths, and what they mean."""
+
+_COMMON_ENDPOINTS = frozenset({"wake", "async_queue_status"})
+
+_PREDICT_PATH = b"/v1/models/model:predict"
+_SERVER_PATHS = frozenset(
+    {
+        b"/ping",
+        b"/invocations",
+        b"/v1/chat/completions",
+        b"/v1/completions",
+        b"/v1/embeddings",
+        b"/v1/messages",
+        b"/v1/responses",
+    }
+)
+"""Further paths of a Truss server (truss.md section 5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +63,14 @@ class Route:
 
     deployment: Deployment
     endpoint: str
-    """"websocket", "predict", "run_remote" or "sync"."""
+    """"websocket", "predict", "sync", "async_predict", "async_request", "wake" or "async_queue_status"."""
     suffix: bytes = b""
     """What follows the endpoint in the path, as the client sent it."""
+
+    @property
+    def model_path(self) -> bytes:
+        """Path of a request at the model's own server."""
+        return self.suffix if self.endpoint == "sync" else _PREDICT_PATH
 
 
 class RoutingTable:
@@ -119,8 +146,10 @@ class RoutingTable:
         if self._only is not None:
             if raw_path == b"/v1/websocket":
                 return Route(self._only, "websocket")
-            if raw_path == b"/v1/models/model:predict":
+            if raw_path == _PREDICT_PATH:
                 return Route(self._only, "predict")
+            if raw_path in _SERVER_PATHS or raw_path.startswith(b"/v1/models/"):
+                return Route(self._only, "sync", raw_path)
         return None
 
     def _match_host(self, host: str, segments: list[bytes]) -> Route | None:
@@ -175,9 +204,12 @@ def replica_reports(snapshot: control_pb2.Snapshot) -> Iterator[ReplicaReport]:
 
 def _endpoint(deployment: Deployment, segments: list[bytes]) -> Route | None:
     """Takes what follows the deployment in a path."""
-    endpoint = segments[0].decode("latin-1")
-    if len(segments) == 1 and endpoint in (_CHAIN_ENDPOINTS if deployment.is_chain else _MODEL_ENDPOINTS):
-        return Route(deployment, endpoint)
-    if endpoint == "sync" and len(segments) > 1:
+    name = segments[0].decode("latin-1")
+    if len(segments) == 1:
+        endpoint = _ENDPOINTS[deployment.is_chain].get(name) or (name if name in _COMMON_ENDPOINTS else None)
+        return Route(deployment, endpoint) if endpoint is not None else None
+    if name == "sync":
         return Route(deployment, "sync", b"/" + b"/".join(segments[1:]))
+    if name == "async_request" and len(segments) == 2:
+        return Route(deployment, "async_request", segments[1])
     return None

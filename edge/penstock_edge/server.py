@@ -25,6 +25,7 @@ from penstock_edge.inference import InferenceServer
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.open_streams import address_text
 from penstock_edge.plane import DataPlane, new_edge_id
+from penstock_edge.request_call import RequestCall
 from penstock_edge.static import static_snapshot
 from penstock_edge.watch import ControllerSession
 from penstock_edge.websocket import EdgeWebSocket
@@ -33,6 +34,10 @@ log = structlog.get_logger("edge")
 
 BACKLOG = 4096
 """Connections that the kernel holds until they are accepted."""
+
+KEEP_ALIVE_S = 75
+"""Seconds for which an idle HTTP connection is kept: longer than proxies in front of it keep theirs (60 s, mostly), so
+that none of them sends a request into a connection that is being closed."""
 
 CLOSE_SPREAD_S = 1.0
 """The closes at the end of a drain are spread over this time, so that clients do not all come back at once."""
@@ -79,6 +84,7 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
             date_header=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=5,
+            timeout_keep_alive=KEEP_ALIVE_S,
             ssl_certfile=config.tls_cert,
             ssl_keyfile=config.tls_key,
         )
@@ -152,7 +158,8 @@ async def _drain(
     connections: list[object] = list(server.server_state.connections)  # uvicorn's type names only its own protocols
     if grpc_server is not None:
         connections += grpc_server.calls
-    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake, GrpcStream))]
+    connections += plane.calls
+    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake, GrpcStream, RequestCall))]
     log.info("edge_closing_streams", streams=len(remaining))
     pause = CLOSE_SPREAD_S / max(1, len(remaining))
     for number, connection in enumerate(remaining):

@@ -35,6 +35,10 @@ class StreamSettings:
     compression: bool = False
     """Whether permessage-deflate may be negotiated."""
     placement: PlacementStrategy = PlacementStrategy.SPREAD
+    predict_timeout_s: float = 1200.0
+    """Time for a request until its response has begun."""
+    async_predict_timeout_s: float = 3600.0
+    """The same for an asynchronous request."""
 
     @staticmethod
     def from_message(message: control_pb2.StreamSettings) -> StreamSettings:
@@ -58,6 +62,10 @@ class StreamSettings:
             stream_age_max_s=seconds("stream_age_max", message.stream_age_max, default.stream_age_max_s),
             handshake_timeout_s=seconds("handshake_timeout", message.handshake_timeout, default.handshake_timeout_s),
             compression=message.compression if message.HasField("compression") else default.compression,
+            predict_timeout_s=seconds("predict_timeout", message.predict_timeout, default.predict_timeout_s),
+            async_predict_timeout_s=seconds(
+                "async_predict_timeout", message.async_predict_timeout, default.async_predict_timeout_s
+            ),
             placement=(
                 PlacementStrategy.PACKED
                 if message.placement == control_pb2.PLACEMENT_STRATEGY_PACKED

@@ -36,6 +36,7 @@ from penstock_runner.model.importing import describe_exception
 from penstock_runner.model.loaded import LoadedModel, format_user_stack
 from penstock_runner.model.loader import load_model, prepare
 from penstock_runner.options import Options
+from penstock_runner.predict.app import RequestApp
 from penstock_runner.process_facts import start_ticks
 from penstock_runner.replica import Replica, Server
 
@@ -90,7 +91,7 @@ class RunnerProcess:
         except ModelLoadError as exc:
             return await self._fail(exc)
         if model is not None:
-            self._replica.set_model(model)
+            self._replica.set_model(model, RequestApp(model, config))
             _log.info("model_ready", has_websocket=model.websocket is not None)
             await self._stop.wait()
         return await self._drain()

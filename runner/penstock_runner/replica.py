@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import structlog
+from starlette.types import ASGIApp
 
 from penstock.close_codes import TABLE, EndCode
 from penstock_runner.attach_state import State, Status
@@ -44,7 +45,7 @@ class Server(Protocol):
 
     async def start(self, listen: str) -> str: ...
 
-    def set_model(self, model: LoadedModel) -> None: ...
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None: ...
 
     def set_capacity(self, slots: int) -> None: ...
 
@@ -83,10 +84,10 @@ class Replica:
         self.on_change: Callable[[], None] = lambda: None
         self.answer_drain: Callable[[str, bool, int], None] = lambda _drain_id, _accepted, _active: None
 
-    def set_model(self, model: LoadedModel) -> None:
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
         assert self._server is not None
-        self._server.set_model(model)
-        self._note = "" if model.websocket is not None else NO_WEBSOCKET
+        self._server.set_model(model, app)
+        self._note = "" if model.websocket is not None or app is not None else NO_WEBSOCKET
         self._ready = True
         self._lag.start()
         self._announce()

@@ -11,6 +11,7 @@ import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from starlette.types import ASGIApp
 
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
@@ -121,9 +122,9 @@ class RunnerServer:
         status = health_pb2.HealthCheckResponse.SERVING if is_ready else health_pb2.HealthCheckResponse.NOT_SERVING
         await self._health.set("", status)
 
-    def set_model(self, model: LoadedModel) -> None:
-        """Streams are admitted from now on."""
-        self._sessions.set_model(model)
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
+        """Streams are admitted from now on, and requests when there is an `app` for them."""
+        self._sessions.set_model(model, app)
 
     def set_capacity(self, slots: int) -> None:
         """Changes the number of slots; streams that hold one keep it."""

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import structlog
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
 
 from penstock.api.trunk.v1 import trunk_pb2
@@ -24,6 +25,7 @@ from penstock.trunk.stream import TrunkStream
 from penstock.truss.settings import PenstockSettings
 from penstock_runner.drain_ends import spread_ends
 from penstock_runner.model.loaded import LoadedModel, format_user_traceback
+from penstock_runner.request_session import RequestSession
 from penstock_runner.slots import Slots
 from penstock_runner.stream import MessageTooBigError, ModelStream
 from penstock_runner.websocket import make_websocket
@@ -56,12 +58,13 @@ class Sessions:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._model: LoadedModel | None = None
+        self._app: ASGIApp | None = None
         self._wall = wall
         self._draw = draw
         # In the order in which they were opened. Not a dict: finding the first key of one passes over every key that
         # was removed before it.
-        self._sessions: OrderedDict[Session, float] = OrderedDict()
-        self._planned_ends: dict[Session, asyncio.TimerHandle] = {}
+        self._sessions: OrderedDict[Session | RequestSession, float] = OrderedDict()
+        self._planned_ends: dict[Session | RequestSession, asyncio.TimerHandle] = {}
         self.oldest_opened_at_s: float | None = None
         """When the oldest open stream began, seconds since the epoch. May be read from any thread, also while the loop
         is blocked."""
@@ -69,9 +72,14 @@ class Sessions:
         """Streams that a plan of `end_within` has ended so far."""
         self._idle_waiters: list[asyncio.Future[None]] = []
 
-    def set_model(self, model: LoadedModel) -> None:
-        """Streams are admitted from now on."""
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
+        """Streams are admitted from now on. Those that are open stay with the model that they began with.
+
+        Args:
+            app: serves the requests; without one they are refused.
+        """
         self._model = model
+        self._app = app
         self._slots.is_ready = True
         self._on_change()
 
@@ -86,7 +94,15 @@ class Sessions:
             endpoint.reject(stream, trunk_pb2.RejectStream(code=refusal, retry_after_seconds=1))
             return
         assert self._model is not None
-        session = Session(self, self._model, stream, request)
+        session: Session | RequestSession
+        if request.transport != trunk_pb2.TRANSPORT_HTTP:
+            session = Session(self, self._model, stream, request)
+        elif self._app is not None:
+            session = RequestSession(self, self._app, stream, request)
+        else:
+            self._slots.release()
+            endpoint.reject(stream, trunk_pb2.RejectStream(code=EndCode.INTERNAL, http_status=501))
+            return
         opened_at_s = self._wall()
         self._sessions[session] = opened_at_s
         if self.oldest_opened_at_s is None:
@@ -95,7 +111,7 @@ class Sessions:
         endpoint.accept(stream, trunk_pb2.AcceptStream())
         session.start()
 
-    def ended(self, session: Session) -> None:
+    def ended(self, session: Session | RequestSession) -> None:
         """Gives the slot back; only the first call of a session counts."""
         if session not in self._sessions:
             return
@@ -139,7 +155,7 @@ class Sessions:
             timer.cancel()
         self._planned_ends.clear()
 
-    def _end_as_planned(self, session: Session, code: EndCode) -> None:
+    def _end_as_planned(self, session: Session | RequestSession, code: EndCode) -> None:
         del self._planned_ends[session]
         self.planned_ends_total += session.end(code)
 

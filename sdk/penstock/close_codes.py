@@ -45,6 +45,7 @@ class EndCode(StrEnum):
     QUEUE_FULL = "QUEUE_FULL"
     QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
     HANDSHAKE_TIMEOUT = "HANDSHAKE_TIMEOUT"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     BAD_UPGRADE = "BAD_UPGRADE"
     NOT_FOUND = "NOT_FOUND"
     UNAUTHENTICATED = "UNAUTHENTICATED"
@@ -240,6 +241,15 @@ TABLE: dict[EndCode, End] = dict(
             1013,
             "Upgrade timed out.",
             "the replica did not answer the opening of the stream in time",
+            retryable=True,
+        ),
+        _row(
+            EndCode.REQUEST_TIMEOUT,
+            "DEADLINE_EXCEEDED",
+            504,
+            1013,
+            "Request timed out.",
+            "the model did not begin to answer a request in time, or the client did not send it in time",
             retryable=True,
         ),
         _row(

@@ -94,8 +94,11 @@ def test_plain_http_on_a_websocket_path_is_told_to_upgrade(method: str) -> None:
     assert "Upgrade: websocket" in json.loads(body)["error"]
 
 
-def test_what_is_not_there_yet_says_so() -> None:
-    assert asked("/model/echo/predict", "POST")[0] == 501
+def test_predict_takes_posts_only() -> None:
+    status, _, body = asked("/model/echo/predict", "PUT")
+
+    assert status == 405
+    assert "POST" in json.loads(body)["error"]
 
 
 def test_hosts_are_routed_too() -> None:

@@ -27,12 +27,24 @@ def test_known_name_of_open_connections_is_kept() -> None:
     assert samples(metrics)[key] == 1
 
 
+KNOWN_ELSEWHERE = {
+    "baseten_ongoing_websocket_connections",
+    "baseten_concurrent_requests",
+    "baseten_inference_requests",
+    "baseten_end_to_end_response_time_seconds",
+    "baseten_time_to_first_byte_seconds",
+    "baseten_request_size_bytes",
+    "baseten_response_size_bytes",
+}
+"""Names of facts/truss.md section 1.7."""
+
+
 def test_our_names_have_our_prefix_and_every_metric_says_what_it_is() -> None:
     families = list(text_string_to_metric_families(EdgeMetrics().render().decode()))
 
     assert len(families) >= 9
     for family in families:
-        assert family.name.startswith("penstock_") or family.name == "baseten_ongoing_websocket_connections"
+        assert family.name.startswith("penstock_") or family.name in KNOWN_ELSEWHERE
         assert family.documentation
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp
 
 from penstock.truss import PenstockSettings
 from penstock_runner.model.loaded import LoadedModel
@@ -41,7 +42,7 @@ class FakeServer:
             raise OSError("in use")
         return "127.0.0.1:4242"
 
-    def set_model(self, model: LoadedModel) -> None:
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
         self.said.append("set_model")
         self._on_change()
         os.kill(os.getpid(), signal.SIGTERM)

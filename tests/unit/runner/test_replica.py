@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from starlette.types import ASGIApp
+
 from penstock_runner.attach_state import State
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.replica import Replica
@@ -34,7 +36,7 @@ class FakeServer:
     async def start(self, listen: str) -> str:
         return listen
 
-    def set_model(self, model: LoadedModel) -> None: ...
+    def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None: ...
 
     def set_capacity(self, slots: int) -> None:
         self.capacity = slots

@@ -1,0 +1,236 @@
+"""A request over HTTP for a model: ASGI on one side, a RequestCall on the other.
+
+The body is collected up to BODY_PART_BYTES_MAX before a slot is asked for, so that a client that sends slowly holds
+none; what is beyond that is passed on as it comes. The response is passed on part by part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from penstock.api.trunk.v1 import trunk_pb2
+from penstock.close_codes import EndCode
+from penstock_edge.ended import record_refusal
+from penstock_edge.headers import answer_headers, request_headers
+from penstock_edge.http_protocol import CONNECTION_KEY, EdgeHttpProtocol
+from penstock_edge.http_refusal import refusal
+from penstock_edge.plane import DataPlane
+from penstock_edge.request_call import BODY_PART_BYTES_MAX, CallFailedError, RequestCall
+from penstock_edge.routing import Deployment, Route
+
+BODY_SILENCE_S = 60.0
+"""Time for the next bytes of a body."""
+
+REQUEST_ID_HEADER = b"x-baseten-request-id"
+_REQUEST_ID_BYTES_MAX = 128
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class _ClientGoneError(Exception):
+    """The client left before its request was whole."""
+
+
+async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers one request for the endpoint "predict" or "sync"."""
+    method: str = scope["method"]
+    deployment = route.deployment
+    refused = _check(plane, route, scope, method)
+    if refused is not None:
+        await _refuse(plane, deployment, refused, scope, receive, send)
+        return
+    try:
+        body, body_follows = await _first_part(receive, deployment.settings.message_bytes_max)
+    except _ClientGoneError:
+        return
+    except CallFailedError as failure:
+        await _refuse(plane, deployment, failure, scope, receive, send)
+        return
+    request_id = _request_id(scope["headers"])
+    connection: EdgeHttpProtocol | None = scope.get(CONNECTION_KEY)
+    call = RequestCall(
+        plane,
+        deployment,
+        headers=request_headers(scope["headers"], request_id),
+        body=body,
+        body_follows=body_follows,
+        method=method,
+        path=route.model_path,
+        query=scope.get("query_string", b""),
+        client=tuple(scope["client"]) if scope.get("client") else None,
+        scheme=scope.get("scheme", "http"),
+    )
+    if connection is not None:
+        connection.on_lost = call.client_gone
+    sending: asyncio.Task[None] | None = None
+    try:
+        call.begin()
+        if body_follows:
+            sending = plane.loop.create_task(_send_rest(call, plane, receive, len(body)))
+        try:
+            head = await call.head()
+        except CallFailedError as failure:
+            await _refuse(plane, deployment, failure, scope, receive, send, request_id)
+            return
+        await _respond(call, head, request_id, scope, receive, send)
+    finally:
+        if connection is not None:
+            connection.on_lost = None
+        call.close()
+        if sending is not None:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+
+def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFailedError | None:
+    if plane.is_draining:
+        return CallFailedError(EndCode.EDGE_DRAINING, retry_after=1)
+    if method not in _METHODS or (route.endpoint == "predict" and method != "POST"):
+        text = f"{method} is not allowed here; send a POST request."
+        return CallFailedError(EndCode.BAD_UPGRADE, text, status=405)
+    settings = route.deployment.settings
+    for name, value in scope["headers"]:
+        if name == b"content-length" and int(value) > settings.message_bytes_max:
+            return _too_big(settings.message_bytes_max)
+    if method in ("GET", "HEAD") and not plane.placement.ready_count(route.deployment.id, plane.now()):
+        # Who only looks does not wait, and wakes nothing up.
+        return CallFailedError(EndCode.REPLICA_NOT_READY, "Model with name model is not ready.", retry_after=1)
+    return None
+
+
+async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bool]:
+    """Returns the beginning of the body, and whether more follows."""
+    message = await _next_of_body(receive)
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        if len(body) > bytes_max:
+            raise _too_big(bytes_max)
+        if len(body) <= BODY_PART_BYTES_MAX:
+            return body, False
+    collected = bytearray(body)
+    more = bool(message.get("more_body"))
+    while more and len(collected) < BODY_PART_BYTES_MAX // 2:
+        message = await _next_of_body(receive)
+        collected += message.get("body", b"")
+        more = bool(message.get("more_body"))
+    if len(collected) > bytes_max:
+        raise _too_big(bytes_max)
+    if len(collected) > BODY_PART_BYTES_MAX:
+        raise CallFailedError(EndCode.INTERNAL, "The HTTP server has handed over a part that is too large.")
+    return bytes(collected), more
+
+
+async def _next_of_body(receive: Receive) -> Any:
+    try:
+        async with asyncio.timeout(BODY_SILENCE_S):
+            message = await receive()
+    except TimeoutError:
+        text = f"Nothing of the request's body has come for {BODY_SILENCE_S:g} s."
+        raise CallFailedError(EndCode.REQUEST_TIMEOUT, text, status=408) from None
+    if message["type"] == "http.disconnect":
+        raise _ClientGoneError
+    return message
+
+
+async def _send_rest(call: RequestCall, plane: DataPlane, receive: Receive, sent: int) -> None:
+    """Passes the rest of the body on, once there is a slot."""
+    call.on_open = plane.loop.create_future()
+    if not call.is_open:
+        await call.on_open
+    bytes_max = call.deployment.settings.message_bytes_max
+    try:
+        while True:
+            message = await _next_of_body(receive)
+            body: bytes = message.get("body", b"")
+            sent += len(body)
+            if sent > bytes_max:
+                call.fail(_too_big(bytes_max))
+                return
+            if body and not await call.send_body(body):
+                return
+            if not message.get("more_body"):
+                await call.send_body(b"")
+                return
+    except _ClientGoneError:
+        call.client_gone()
+    except CallFailedError as failure:
+        call.fail(failure)
+
+
+async def _respond(
+    call: RequestCall, head: trunk_pb2.ResponseHead, request_id: bytes, scope: Scope, receive: Receive, send: Send
+) -> None:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer_headers(head.headers)]
+    headers.append((REQUEST_ID_HEADER, request_id))
+    length = _length(head, scope["method"])
+    if length is not None:
+        headers.append((b"content-length", length))
+    await send({"type": "http.response.start", "status": head.status, "headers": headers})
+    if not head.body_follows:
+        await send({"type": "http.response.body", "body": head.body})
+        return
+    if head.body:
+        await send({"type": "http.response.body", "body": head.body, "more_body": True})
+    try:
+        while (part := await call.next_part()) is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    except CallFailedError:
+        await _cut(scope, receive)
+
+
+def _length(head: trunk_pb2.ResponseHead, method: str) -> bytes | None:
+    """The length of the body, when it is known: a response without it is sent in chunks."""
+    if head.status in (204, 304):
+        return None
+    if not head.body_follows and method != "HEAD":
+        return str(len(head.body)).encode()
+    stated = [header.value for header in head.headers if header.name.lower() == "content-length"]
+    return stated[0] if len(stated) == 1 and stated[0].isdigit() else None
+
+
+async def _cut(scope: Scope, receive: Receive) -> None:
+    """Breaks the connection off, so that the client sees that its response is not whole."""
+    connection: EdgeHttpProtocol | None = scope.get(CONNECTION_KEY)
+    if connection is None:
+        raise ConnectionError("the response was cut")
+    connection.transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _refuse(
+    plane: DataPlane,
+    deployment: Deployment,
+    failure: CallFailedError,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    request_id: bytes = b"",
+) -> None:
+    if failure.code is EndCode.CLIENT_GONE:
+        return
+    record_refusal(deployment.name, failure.code, failure.status, plane.metrics)
+    response = refusal(failure.code, failure.text, status=failure.status, retry_after=failure.retry_after)
+    if request_id:
+        response.headers[REQUEST_ID_HEADER.decode()] = request_id.decode("latin-1")
+    if failure.status in (408, 413):
+        response.headers["connection"] = "close"  # the rest of the body is not read
+    await response(scope, receive, send)
+
+
+def _too_big(bytes_max: int) -> CallFailedError:
+    return CallFailedError(EndCode.MESSAGE_TOO_BIG, f"The request's body is larger than {bytes_max} bytes.")
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The client's own id of its request, or a new one."""
+    for name, value in headers:
+        if name == REQUEST_ID_HEADER and 0 < len(value) <= _REQUEST_ID_BYTES_MAX:
+            return value
+    return secrets.token_hex(16).encode()
