@@ -574,6 +574,7 @@ class DeploymentStatus(_message.Message):
     PHASE_FIELD_NUMBER: _builtins.int
     ARTIFACT_FIELD_NUMBER: _builtins.int
     BUILD_LOG_PATH_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Model or chain name."""
     deployment_id: _builtins.str
@@ -650,6 +651,10 @@ class DeploymentStatus(_message.Message):
     def streams_end_at(self) -> _timestamp_pb2.Timestamp:
         """When the streams that are left on it will be ended with 1012. Absent when they have all the time they want."""
 
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What its model can be called by: "websocket", "predict", "chat_completions", … Empty before one was loaded."""
+
     def __init__(
         self,
         *,
@@ -685,10 +690,11 @@ class DeploymentStatus(_message.Message):
         phase: _builtins.str = ...,
         artifact: _builtins.str = ...,
         build_log_path: _builtins.str = ...,
+        endpoints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "autoscaling", b"autoscaling", "created_at", b"created_at", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "oldest_wait", b"oldest_wait", "streams_end_at", b"streams_end_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "artifact", b"artifact", "autoscaling", b"autoscaling", "blocked", b"blocked", "build_log_path", b"build_log_path", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "phase", b"phase", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "artifact", b"artifact", "autoscaling", b"autoscaling", "blocked", b"blocked", "build_log_path", b"build_log_path", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "endpoints", b"endpoints", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "phase", b"phase", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__manual_replicas: _TypeAlias = _typing.Literal["manual_replicas"]  # noqa: Y015
     _WhichOneofArgType__manual_replicas: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas"]  # noqa: Y015

@@ -260,6 +260,7 @@ class ReplicaStatus(_message.Message):
     RESIDENT_BYTES_FIELD_NUMBER: _builtins.int
     OLDEST_STREAM_AT_FIELD_NUMBER: _builtins.int
     UNHEALTHY_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Counts up by one per status of one process, from 1."""
     state: Global___ReplicaState.ValueType
@@ -288,6 +289,10 @@ class ReplicaStatus(_message.Message):
     def oldest_stream_at(self) -> _timestamp_pb2.Timestamp:
         """When the oldest open stream began. Absent when none is open."""
 
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the model can be called by: "websocket", "predict", "chat_completions", … Empty until it is loaded."""
+
     def __init__(
         self,
         *,
@@ -302,10 +307,11 @@ class ReplicaStatus(_message.Message):
         resident_bytes: _builtins.int = ...,
         oldest_stream_at: _timestamp_pb2.Timestamp | None = ...,
         unhealthy: _builtins.bool = ...,
+        endpoints: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["event_loop_lag", b"event_loop_lag", "oldest_stream_at", b"oldest_stream_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "event_loop_lag", b"event_loop_lag", "message", b"message", "oldest_stream_at", b"oldest_stream_at", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total", "unhealthy", b"unhealthy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "endpoints", b"endpoints", "event_loop_lag", b"event_loop_lag", "message", b"message", "oldest_stream_at", b"oldest_stream_at", "rejected_total", b"rejected_total", "resident_bytes", b"resident_bytes", "sequence", b"sequence", "state", b"state", "stream_capacity", b"stream_capacity", "streams_total", b"streams_total", "unhealthy", b"unhealthy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
