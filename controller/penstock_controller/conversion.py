@@ -68,6 +68,7 @@ def report_from_wire(status: control_pb2.ReplicaStatus) -> ReplicaReport:
         rejected_total=status.rejected_total,
         resident_bytes=status.resident_bytes,
         oldest_stream_wall=wall_of(status.oldest_stream_at) if status.HasField("oldest_stream_at") else None,
+        unhealthy=status.unhealthy,
     )
 
 
@@ -203,6 +204,8 @@ def _stream_settings(deployment: Deployment) -> control_pb2.StreamSettings:
         stream_age_max=optional(limits.stream_age_max_s),
         handshake_timeout=optional(limits.handshake_timeout_s),
         compression=limits.compression,
+        predict_timeout=optional(limits.predict_timeout_s),
+        async_predict_timeout=optional(limits.async_predict_timeout_s),
         placement=_PLACEMENT_TO_WIRE[deployment.scaling.placement],
     )
 
@@ -217,6 +220,7 @@ def _replica_route(row: ReplicaRow) -> control_pb2.ReplicaRoute:
         active_streams=row.active_streams,
         stream_capacity=row.stream_capacity,
         status_age=duration(row.status_age_s),
+        unhealthy=row.unhealthy,
     )
 
 

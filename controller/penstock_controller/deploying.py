@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from penstock.truss import ConfigError, PenstockSettings, load_config
+from penstock.preparation import needs_preparation
+from penstock.truss import ConfigError, PenstockSettings, TrussConfig, load_config
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.identifiers import check_name, content_hash, deployment_id, model_name
-from penstock_controller.records import Deployment, StreamLimits
+from penstock_controller.records import Build, BuildState, Deployment, StreamLimits
 from penstock_controller.scaling.config import settings_of
 from penstock_controller.scaling.overrides import ScalingOverrides
 
 REPLICAS_MAX = 1000
-DEFAULT_ENVIRONMENT = "production"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,9 @@ class WantedDeployment:
     replicas: int | None
     """Exactly so many instead of scaling by load."""
     environment: str
+    """Empty means none."""
+    artifact: str = ""
+    """Hash of what `source` holds, when that is an artifact."""
 
 
 def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployment:
@@ -41,16 +44,15 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         raise InvalidRequestError(f"source: {source} is not a folder")
     if wanted.replicas is not None and wanted.replicas > REPLICAS_MAX:
         raise InvalidRequestError(f"replicas: must be 0 to {REPLICAS_MAX}, got {wanted.replicas}")
-    environment = wanted.environment or DEFAULT_ENVIRONMENT
-    check_name("environment", environment)
+    if wanted.environment:
+        check_name("environment", wanted.environment)
     try:
         config = load_config(source)
     except ConfigError as exc:
         raise InvalidRequestError(f"{source} cannot be deployed:\n{exc}") from exc
-    name = wanted.name or model_name(config.model_name) or model_name(source.name)
-    check_name("name", name)
+    name = _name(wanted, config)
     try:
-        content = content_hash(source)
+        content = wanted.artifact or content_hash(source)
     except OSError as exc:
         raise InvalidRequestError(f"{exc.filename or source} cannot be read: {exc.strerror}") from exc
     return Deployment(
@@ -63,9 +65,34 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         routes=config.penstock.routes,
         gpus=config.gpus,
         environment_variables=config.environment_variables,
-        environments=(environment,),
+        environments=(wanted.environment,) if wanted.environment else (),
         created_wall=now_wall,
+        artifact=wanted.artifact,
+        build=Build(BuildState.WAITING) if needs_preparation(config) else Build(),
     )
+
+
+def renewed(wanted: Deployment, known: Deployment | None) -> Deployment:
+    """Returns what a deployment becomes that is asked for again: what was made of its content before stays.
+
+    A build that has failed is tried again, and so is one whose interpreter is gone.
+    """
+    if known is None:
+        return wanted
+    build = wanted.build
+    is_usable = not known.build.python or Path(known.build.python).exists()
+    if build.state is BuildState.WAITING and known.build.state is not BuildState.FAILED and is_usable:
+        build = known.build if known.build.state is not BuildState.NONE else build
+    return replace(wanted, build=build, ready_wall=known.ready_wall)
+
+
+def _name(wanted: WantedDeployment, config: TrussConfig) -> str:
+    if wanted.artifact and not wanted.name and not config.raw.get("model_name"):
+        # The name of the folder is a hash here.
+        raise InvalidRequestError("name: config.yaml has no model_name; give a name")
+    name = wanted.name or model_name(config.model_name) or model_name(Path(wanted.source).name)
+    check_name("name", name)
+    return name
 
 
 def _limits(settings: PenstockSettings) -> StreamLimits:
@@ -79,4 +106,6 @@ def _limits(settings: PenstockSettings) -> StreamLimits:
         stream_age_max_s=settings.stream_age_max_s,
         handshake_timeout_s=settings.handshake_timeout_s,
         compression=settings.compression,
+        predict_timeout_s=settings.predict_timeout_s,
+        async_predict_timeout_s=settings.async_predict_timeout_s,
     )

@@ -34,6 +34,12 @@ class TooManySessionsError(ControllerError):
     reason = "TOO_MANY_SESSIONS"
 
 
+class NoRoomError(ControllerError):
+    """A bound on what the controller keeps, or does at once, is reached."""
+
+    reason = "NO_ROOM"
+
+
 class NotFoundError(ControllerError):
     """What an operator names does not exist."""
 

@@ -38,6 +38,7 @@ class Lifecycle:
             deployment.environments[0] if deployment.environments else "",
             deployment.source,
             gpus=deployment.gpus,
+            python=deployment.build.python,
             environment_variables=deployment.environment_variables,
         )
         try:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from penstock_controller.deploying import renewed
 from penstock_controller.errors import ConflictError, InvalidRequestError
 from penstock_controller.identifiers import check_name
 from penstock_controller.naming import PRODUCTION, find_deployment, find_replicas
@@ -66,7 +67,7 @@ class Operations:
         async with self._acting:
             with store.transaction():
                 for deployment in deployments:
-                    store.put_deployment(deployment)
+                    store.put_deployment(renewed(deployment, world.deployments.get(deployment.deployment_id)))
                     for environment in deployment.environments:
                         store.point_environment(
                             deployment.name, environment, deployment.deployment_id, now_wall=world.wall()

@@ -108,6 +108,7 @@ class Promotions:
             and (replica := self._world.registry.replica(place.replica_id)) is not None
             and replica.state is ReplicaState.READY
             and not replica.suspect
+            and not replica.unhealthy
             for place in self._world.fleet.places(deployment_id)
         )
 

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
 from penstock_controller.actuators.base import Actuator, ReplicaProcess
+from penstock_controller.actuators.builds import BuildEngine
+from penstock_controller.building import Builds
+from penstock_controller.creating import Creations
 from penstock_controller.errors import UnknownDeploymentError
 from penstock_controller.fleet import Place
 from penstock_controller.lifecycle import Lifecycle
@@ -60,6 +64,7 @@ class Reconciler:
         clock: Callable[[], float],
         wall: Callable[[], float],
         look_interval_s: float = LOOK_INTERVAL_S,
+        builds: BuildEngine | None = None,
     ) -> None:
         self.world = World(registry=registry, store=store, actuator=actuator, clock=clock, wall=wall)
         self.world.on_change = self._changed
@@ -70,7 +75,9 @@ class Reconciler:
         self._acting = asyncio.Lock()
         """Held while the world is changed, so that an operator's request falls between two rounds of the loop."""
         self.operations = Operations(self.world, self._promotions, self._acting)
+        self.creations = Creations(self.world, self._promotions, self._acting)
         self._lifecycle = Lifecycle(self.world)
+        self._builds = Builds(self.world, builds)
         self._clock = clock
         self._look_interval_s = look_interval_s
         self._wake = asyncio.Event()
@@ -102,12 +109,14 @@ class Reconciler:
             if self.registry.replica(replica_id) is None:
                 world.store.put_cordon(replica_id, False)
             self.registry.cordon(replica_id, True)
+        await self._builds.open()
         self._tasks.start(self.publisher.run(), name="publish-snapshots")
         self._tasks.start(self._run(), name="reconcile")
 
     async def close(self) -> None:
         """Stops acting. Replicas go on; the next controller adopts them."""
         await self._tasks.cancel()
+        await self._builds.close()
         await self.world.stopper.close()
         self.world.flush_places()
         await self.world.actuator.close()
@@ -217,6 +226,7 @@ class Reconciler:
             self._heard(replica_id)
         self._promotions.step()
         self._promotions.drain_left_over()
+        self._builds.step()
         changed = self.registry.take_changed()
         wake_at = [now + WAKE_MAX_S, *world.removals.deadlines()]
         for deployment in list(world.deployments.values()):
@@ -227,7 +237,7 @@ class Reconciler:
                 self.scaler.look(deployment, now)
             if scaling.look_again_at is not None:
                 wake_at.append(scaling.look_again_at)
-            for place in world.fleet.due(deployment_id, now):
+            for place in world.fleet.due(deployment_id, now) if deployment.build.is_over else ():
                 await self._lifecycle.start(deployment, place)
             if deployment.retired and world.fleet.is_empty(deployment_id):
                 world.forget(deployment)
@@ -251,9 +261,15 @@ class Reconciler:
         self.world.load.heard(replica)
         if replica.state is ReplicaState.READY:
             self.world.fleet.ready(replica_id)
+            self._note_first_ready(replica.deployment_id)
         elif replica.is_leaving and not self.world.removals.is_asked(replica_id):
             # The status of one that was asked may overtake its answer; it gives up its place with the answer.
             self.world.leave(replica_id)
+
+    def _note_first_ready(self, deployment_id: str) -> None:
+        deployment = self.world.deployments.get(deployment_id)
+        if deployment is not None and deployment.ready_wall is None:
+            self.world.put_deployment(replace(deployment, ready_wall=self.world.wall()))
 
     def _demand_changed(self, deployment_ids: set[str]) -> None:
         if deployment_ids:

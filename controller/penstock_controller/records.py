@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import Enum, StrEnum
 
 from penstock_controller.scaling.config import ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
@@ -46,6 +46,8 @@ class ReplicaReport:
     resident_bytes: int = 0
     oldest_stream_wall: float | None = None
     """When its oldest open stream began."""
+    unhealthy: bool = False
+    """The model's own health check fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,38 @@ class StreamLimits:
     stream_age_max_s: float | None = None
     handshake_timeout_s: float | None = None
     compression: bool | None = None
+    predict_timeout_s: float | None = None
+    """Time for a request until its response has begun."""
+    async_predict_timeout_s: float | None = None
+    """The same for an asynchronous request."""
+
+
+class BuildState(StrEnum):
+    """What became of the preparation of a deployment: its environment, build commands and weights."""
+
+    NONE = "none"
+    """It needs none."""
+    WAITING = "waiting"
+    """It has not begun."""
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """The preparation of a deployment."""
+
+    state: BuildState = BuildState.NONE
+    message: str = ""
+    """Why it failed, with the last lines of its output; what is doubtful when it did not."""
+    python: str = ""
+    """Interpreter of its runners; empty for the platform's own."""
+
+    @property
+    def is_over(self) -> bool:
+        """Replicas may be started."""
+        return self.state in (BuildState.NONE, BuildState.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +171,11 @@ class Deployment:
     streams_end_wall: float | None = None
     """When the streams that are left on it are ended, since it was superseded; None lets them take their time."""
     created_wall: float = 0.0
+    artifact: str = ""
+    """Artifact that `source` is the content of; empty when it is a directory of an operator."""
+    build: Build = Build()
+    ready_wall: float | None = None
+    """When a replica of it was ready for the first time; None before."""
 
     @property
     def superseded(self) -> bool:

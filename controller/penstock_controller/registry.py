@@ -51,6 +51,7 @@ class ReplicaRow:
     active_streams: int
     stream_capacity: int
     status_age_s: float
+    unhealthy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +310,7 @@ class Registry:
                 active_streams=r.active_streams,
                 stream_capacity=r.stream_capacity,
                 status_age_s=0.0 if r.reported_at is None else max(0.0, now - r.reported_at),
+                unhealthy=r.unhealthy,
             )
             for r in self._replicas.values()
             if r.address and r.state in (ReplicaState.STARTING, ReplicaState.READY, ReplicaState.DRAINING)
@@ -377,4 +379,5 @@ def _routed(replica: Replica) -> tuple[object, ...]:
         replica.stream_capacity,
         replica.suspect,
         replica.address,
+        replica.unhealthy,
     )

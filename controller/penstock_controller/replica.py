@@ -66,6 +66,11 @@ class Replica:
         return "surplus" if self.surplus else ""
 
     @property
+    def unhealthy(self) -> bool:
+        """It would take streams, but its model's health check fails."""
+        return self.report is not None and self.report.unhealthy and self.state is ReplicaState.READY
+
+    @property
     def address(self) -> str:
         return "" if self.registration is None else self.registration.address
 

@@ -87,6 +87,7 @@ def _replica_view(
         streams_total=0 if reported is None else reported.streams_total,
         rejected_total=0 if reported is None else reported.rejected_total,
         crash_looping=place is not None and place.restarts.is_crash_looping(now),
+        unhealthy=replica.unhealthy,
     )
 
 

@@ -84,6 +84,7 @@ class Scaler:
                     replica.stream_capacity,
                     replica.suspect,
                     now - replica.known_at,
+                    unhealthy=replica.unhealthy,
                 )
             )
         return Observation(

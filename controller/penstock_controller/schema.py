@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Stands in `PRAGMA user_version`. A change of the schema adds a step to _MIGRATIONS and counts this up."""
 
 _MIGRATIONS = {
@@ -74,6 +74,12 @@ _MIGRATIONS = {
             decision TEXT NOT NULL
         ) STRICT;
         CREATE INDEX decisions_of_deployment ON decisions (deployment_id, sequence);
+    """,
+    # Artifacts and builds.
+    2: """
+        ALTER TABLE deployments ADD COLUMN artifact TEXT NOT NULL DEFAULT '';
+        ALTER TABLE deployments ADD COLUMN build TEXT NOT NULL DEFAULT '{}';
+        ALTER TABLE deployments ADD COLUMN ready_wall REAL;
     """,
 }
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2, control_pb2_grpc
+from penstock_controller.artifacts import ArtifactStore
 from penstock_controller.edge_queries import EdgeQueries
 from penstock_controller.reconciler import Reconciler
 from penstock_controller.services.changing import Admin
@@ -68,7 +69,8 @@ class ControllerServer:
         queries = EdgeQueries()
         edges = EdgeSessions(reconciler, queries)
         self._server.add_generic_rpc_handlers((edges.handler(),))
-        admin = Admin(AdminParts(reconciler, queries, facts, clock, wall))
+        artifacts = ArtifactStore(Path(facts.state_dir) / "artifacts", wall, reconciler.world.artifacts_in_use)
+        admin = Admin(AdminParts(reconciler, queries, facts, clock, wall, artifacts))
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, self._server)
         self._sessions = (reconciler.world.sessions, edges, admin)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -25,6 +25,7 @@ from penstock.state_dir import (
     prepare_state_dir,
     write_controller_file,
 )
+from penstock_controller.actuators.build_processes import BUILD_COMMAND, LocalBuilds
 from penstock_controller.actuators.local import RUNNER_COMMAND, LocalActuator
 from penstock_controller.reconciler import Reconciler
 from penstock_controller.registry import Registry
@@ -57,6 +58,8 @@ class ServeOptions:
     """Allows an address that other machines can reach, although nothing here authenticates them."""
     runner_command: Sequence[str] = RUNNER_COMMAND
     """What the local actuator starts."""
+    build_command: Sequence[str] = BUILD_COMMAND
+    """What prepares a deployment."""
 
 
 def serve(options: ServeOptions) -> int:
@@ -115,6 +118,7 @@ async def _serve(options: ServeOptions, state_dir: Path, store: Store) -> None:
         actuator=actuator,
         clock=time.monotonic,
         wall=time.time,
+        builds=LocalBuilds(state_dir, time.monotonic, lifeline_fd=options.lifeline_fd, command=options.build_command),
     )
     facts = ControllerFacts(
         controller_id=secrets.token_hex(4),

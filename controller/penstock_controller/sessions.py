@@ -51,7 +51,7 @@ class RunnerSessions:
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
         self._sessions: dict[str, RunnerSession] = {}
-        self._drains = itertools.count(1)
+        self._numbers = itertools.count(1)
 
     def opened(self, replica_id: str, session: RunnerSession) -> None:
         replaced = self._sessions.get(replica_id)
@@ -79,7 +79,7 @@ class RunnerSessions:
         Returns the id of the drain; None when the replica has no call open.
         """
         drain = control_pb2.Drain(
-            drain_id=f"{self._epoch}-{next(self._drains)}",
+            drain_id=f"{self._epoch}-{next(self._numbers)}",
             if_idle=if_idle,
             grace=None if grace_s is None else duration(grace_s),
             spread=None if grace_s is None or spread_s <= 0 else duration(min(spread_s, grace_s)),
@@ -94,6 +94,11 @@ class RunnerSessions:
         """Changes the number of slots of a replica. Returns whether it has a call open."""
         limits = control_pb2.SetLimits(stream_capacity=slots)
         return self._send(replica_id, control_pb2.AttachResponse(set_limits=limits))
+
+    def reload(self, replica_id: str) -> str | None:
+        """Asks a replica to import its code again. Returns the id of the reload; None when it has no call open."""
+        reload = control_pb2.ReloadModel(reload_id=f"{self._epoch}-{next(self._numbers)}")
+        return reload.reload_id if self._send(replica_id, control_pb2.AttachResponse(reload=reload)) else None
 
     def _send(self, replica_id: str, response: control_pb2.AttachResponse) -> bool:
         session = self._sessions.get(replica_id)

@@ -16,7 +16,7 @@ from pathlib import Path
 from penstock.placement import PlacementStrategy
 from penstock_controller.fleet import Place
 from penstock_controller.journal import Journal
-from penstock_controller.records import Deployment, Promotion, ScaleDecision, StreamLimits
+from penstock_controller.records import Build, BuildState, Deployment, Promotion, ScaleDecision, StreamLimits
 from penstock_controller.restarts import PlaceState, Restarts
 from penstock_controller.scaling.config import Metric, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
@@ -101,6 +101,9 @@ class Store:
                 superseded_wall=row["superseded_wall"],
                 streams_end_wall=row["streams_end_wall"],
                 created_wall=row["created_wall"],
+                artifact=row["artifact"],
+                build=_build(json.loads(row["build"])),
+                ready_wall=row["ready_wall"],
             )
             for row in self._db.execute("SELECT * FROM deployments ORDER BY created_wall, deployment_id")
         ]
@@ -122,6 +125,9 @@ class Store:
             "superseded_wall": deployment.superseded_wall,
             "streams_end_wall": deployment.streams_end_wall,
             "created_wall": deployment.created_wall,
+            "artifact": deployment.artifact,
+            "build": json.dumps(asdict(deployment.build)),
+            "ready_wall": deployment.ready_wall,
         }
         kept = ("deployment_id", "name", "created_wall")
         changes = ", ".join(f"{key} = excluded.{key}" for key in values if key not in kept)
@@ -259,6 +265,11 @@ class Store:
 def _place_row(place: Place) -> tuple[object, ...]:
     restarts = place.restarts
     return place.deployment_id, place.index, place.replica_id, place.occupied, restarts.starts, restarts.failures
+
+
+def _build(values: dict[str, str]) -> Build:
+    state = BuildState(values.pop("state", BuildState.NONE))
+    return Build(state, **values)
 
 
 def _scaling(values: dict[str, object]) -> ScalingSettings:

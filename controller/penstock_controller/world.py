@@ -13,6 +13,7 @@ from penstock_controller.fleet import Fleet, Place
 from penstock_controller.load import LoadMeter
 from penstock_controller.records import Deployment, Event, Promotion, ScaleDecision
 from penstock_controller.registry import Registry
+from penstock_controller.reloading import Reloads
 from penstock_controller.removing import Removals
 from penstock_controller.scaling.decision import Decision, PolicyState
 from penstock_controller.sessions import RunnerSessions
@@ -62,6 +63,7 @@ class World:
         """Rings on every event."""
         self.stopper = Stopper(registry, self.sessions, actuator, self.changes, clock)
         self.removals = Removals(registry, self.sessions)
+        self.reloads = Reloads(self.sessions)
         self.deployments: dict[str, Deployment] = {}
         self.promotions: list[Promotion] = []
         """Those that wait for a ready replica."""
@@ -69,6 +71,8 @@ class World:
         self._scaling: dict[str, Scaling] = {}
         self._unsaved: set[str] = set()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_forget: Callable[[str], None] = lambda _: None
+        """Called with the id of each deployment that is forgotten."""
 
     @property
     def targets(self) -> Mapping[str, int]:
@@ -103,6 +107,10 @@ class World:
         self.changes.ring()
         self.on_change()
 
+    def artifacts_in_use(self) -> set[str]:
+        """Returns the artifacts that deployments are made of."""
+        return {d.artifact for d in self.deployments.values() if d.artifact}
+
     def save_places(self, deployment_id: str) -> None:
         """Has the places of a deployment stored at the end of the round.
 
@@ -130,6 +138,7 @@ class World:
         self.load.forget(deployment_id)
         self._scaling.pop(deployment_id, None)
         self.load_deployments()
+        self.on_forget(deployment_id)
         self.event("deployment_removed", "its last replica has ended", deployment_id)
 
     def leave(self, replica_id: str) -> None:

@@ -47,6 +47,10 @@ class Status:
     event_loop_lag_s: float | None = None
     """Largest since the last status; None while the model loads."""
     resident_bytes: int = 0
+    is_unhealthy: bool = False
+    """The model's own health check fails, and it gets no new streams."""
+    endpoints: tuple[str, ...] = ()
+    """What the model can be called by; empty until it is loaded."""
 
     def differs(self, other: Status) -> bool:
         """Whether the controller should hear of `self` before the next heartbeat. Measurements do not count."""
@@ -55,6 +59,8 @@ class Status:
             or self.active_streams != other.active_streams
             or self.stream_capacity != other.stream_capacity
             or self.message != other.message
+            or self.is_unhealthy is not other.is_unhealthy
+            or self.endpoints != other.endpoints
             or self.streams_total != other.streams_total
             or self.rejected_total != other.rejected_total
             or self.oldest_stream_at_s != other.oldest_stream_at_s

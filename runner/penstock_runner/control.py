@@ -51,6 +51,9 @@ class Commands(Protocol):
 
     def set_capacity(self, slots: int) -> None: ...
 
+    def reload(self, reload_id: str) -> None:
+        """Answers later with `ControlLine.answer_reload`."""
+
 
 class StatusSource(Protocol):
     """Where the statuses come from. Called on the control thread, also while the loop is blocked."""
@@ -114,6 +117,14 @@ class ControlLine:
 
     def answer_drain(self, drain_id: str, *, accepted: bool, active_streams: int) -> None:
         answer = control_messages.drain_result_request(drain_id, accepted=accepted, active_streams=active_streams)
+        with self._wakeup:
+            self._answers.append(answer)
+            self._wakeup.notify_all()
+
+    def answer_reload(self, reload_id: str, *, reloaded: bool, message: str, needs_restart: bool) -> None:
+        answer = control_messages.reload_result_request(
+            reload_id, reloaded=reloaded, message=message, needs_restart=needs_restart
+        )
         with self._wakeup:
             self._answers.append(answer)
             self._wakeup.notify_all()
@@ -230,6 +241,8 @@ class ControlLine:
                 self._commands.undrain()
             case "set_limits":
                 self._commands.set_capacity(max(1, response.set_limits.stream_capacity))
+            case "reload":
+                self._commands.reload(response.reload.reload_id)
             case None:
                 # A command of a newer controller; nothing that we know was asked for.
                 _log.warning("unknown_command_ignored", epoch=response.epoch)

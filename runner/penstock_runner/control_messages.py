@@ -62,6 +62,16 @@ def drain_result_request(drain_id: str, *, accepted: bool, active_streams: int) 
     )
 
 
+def reload_result_request(
+    reload_id: str, *, reloaded: bool, message: str, needs_restart: bool
+) -> control_pb2.AttachRequest:
+    return control_pb2.AttachRequest(
+        reload_result=control_pb2.ReloadResult(
+            reload_id=reload_id, reloaded=reloaded, message=message, needs_restart=needs_restart
+        )
+    )
+
+
 def seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
 
@@ -77,6 +87,8 @@ def _status(status: Status, sequence: int) -> control_pb2.ReplicaStatus:
         streams_total=status.streams_total,
         rejected_total=status.rejected_total,
         resident_bytes=status.resident_bytes,
+        unhealthy=status.is_unhealthy,
+        endpoints=status.endpoints,
         oldest_stream_at=None if status.oldest_stream_at_s is None else _timestamp(status.oldest_stream_at_s),
     )
 

@@ -10,6 +10,7 @@ making and loading the model happen on a thread of their own; the event loop sta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import importlib.metadata
 import json
@@ -31,17 +32,21 @@ from penstock.truss import ConfigError, PenstockSettings, TrussConfig, load_conf
 from penstock_runner.attach_state import Status
 from penstock_runner.control import ControlLine
 from penstock_runner.control_messages import Identity
+from penstock_runner.environment_watch import environment_file, first_environment
+from penstock_runner.memory_watch import MemoryWatch, memory_limit
 from penstock_runner.model.errors import ModelLoadError
 from penstock_runner.model.importing import describe_exception
 from penstock_runner.model.loaded import LoadedModel, format_user_stack
 from penstock_runner.model.loader import load_model, prepare
+from penstock_runner.model_life import ModelLife
 from penstock_runner.options import Options
-from penstock_runner.predict.app import RequestApp
 from penstock_runner.process_facts import start_ticks
 from penstock_runner.replica import Replica, Server
 
 FAILURE_HEARD_S = 2.0
 """Time for the controller to hear why the model failed, before the process ends."""
+RESTART_GRACE_S = 30.0
+"""Time for open streams of a model that is not healthy, before another replica takes its place."""
 LAST_STATUS_S = 1.0
 """Time for the last status of a drained replica."""
 EXIT_S = 5.0
@@ -71,6 +76,8 @@ class RunnerProcess:
         self._line: ControlLine | None = None
         self._load_thread: threading.Thread | None = None
         self._run_facts: dict[str, object] = {}
+        self._life: ModelLife | None = None
+        self._restart_reason: str | None = None
 
     @property
     def is_loading(self) -> bool:
@@ -91,10 +98,18 @@ class RunnerProcess:
         except ModelLoadError as exc:
             return await self._fail(exc)
         if model is not None:
-            self._replica.set_model(model, RequestApp(model, config))
-            _log.info("model_ready", has_websocket=model.websocket is not None)
+            _log.info("model_ready", endpoints=self._begin_life(model, config))
             await self._stop.wait()
+        if self._restart_reason is not None:
+            return await self._give_up(self._restart_reason)
         return await self._drain()
+
+    def _begin_life(self, life: ModelLife, config: TrussConfig) -> tuple[str, ...]:
+        """Serves the model from now on; returns what it can be called by."""
+        self._life = life
+        self._replica.serve(life, MemoryWatch(memory_limit(config)))
+        life.start()
+        return life.endpoints
 
     async def _listen(self, config: TrussConfig) -> None:
         options = self._options
@@ -109,11 +124,12 @@ class RunnerProcess:
         self._attach(address)
         _log.info("runner_listening", address=address, pid=os.getpid(), deployment=options.deployment_name)
 
-    async def _load(self, config: TrussConfig) -> LoadedModel | None:
+    async def _load(self, config: TrussConfig) -> ModelLife | None:
         """Returns the model; None when the process is to stop before it is loaded."""
         directory = self._options.model_dir
-        environment = None if self._options.environment is None else {"name": self._options.environment}
-        prepare(directory, config)
+        environment = first_environment(environment_file(), self._options.environment)
+        prepare(directory, config, model_id=self._options.deployment_name, deployment_id=self._options.deployment_id)
+        deadline = time.monotonic() + config.startup_timeout_s
         loaded: asyncio.Future[LoadedModel] = self._loop.create_future()
 
         def work() -> None:
@@ -134,7 +150,15 @@ class RunnerProcess:
         finally:
             stopped.cancel()
         if loaded.done():
-            return loaded.result()
+            life = ModelLife(
+                loaded.result(),
+                directory,
+                config,
+                environment,
+                on_traffic=lambda is_healthy: self._replica.set_healthy(is_healthy),
+                on_restart=self._restart,
+            )
+            return life if await self._healthy(life, deadline, config) else None
         if self._stop.is_set():
             return None
         raise ModelLoadError(
@@ -142,6 +166,39 @@ class RunnerProcess:
             "(`runtime.health_checks.startup_threshold_seconds` in config.yaml). This is where it is:",
             self._where(thread, config),
         )
+
+    async def _healthy(self, life: ModelLife, deadline: float, config: TrussConfig) -> bool:
+        """Waits for the model's first good health check; returns False when the process is to stop before."""
+        waiting = asyncio.create_task(life.wait_healthy(), name="first health check")
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            limit_s = max(0.0, deadline - time.monotonic())
+            await asyncio.wait((waiting, stopped), timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+            if not waiting.done():
+                waiting.cancel()
+        if waiting.done() and not waiting.cancelled():
+            waiting.result()
+            return True
+        if self._stop.is_set():
+            return False
+        raise ModelLoadError(
+            f"The model was loaded, but `is_healthy` did not say so within {config.startup_timeout_s:g} s "
+            "(`runtime.health_checks.startup_threshold_seconds` in config.yaml)."
+        )
+
+    def _restart(self, reason: str) -> None:
+        self._restart_reason = reason
+        self._stop.set()
+
+    async def _give_up(self, reason: str) -> int:
+        """Ends a replica whose model is not healthy, so that another takes its place."""
+        server = self._server
+        assert server is not None
+        self._replica.begin_drain()
+        await server.stop(min(RESTART_GRACE_S, self._options.drain_timeout_s))
+        return await self._fail(ModelLoadError(reason))
 
     async def _drain(self) -> int:
         server = self._server
@@ -202,6 +259,9 @@ class RunnerProcess:
         self._replica.on_change = line.changed
         self._replica.answer_drain = lambda drain_id, accepted, active: line.answer_drain(
             drain_id, accepted=accepted, active_streams=active
+        )
+        self._replica.answer_reload = lambda reload_id, result: line.answer_reload(
+            reload_id, reloaded=result.is_done, message=result.message, needs_restart=result.needs_restart
         )
         self._line = line
         line.start()
@@ -288,8 +348,9 @@ def _resolve(loaded: asyncio.Future[LoadedModel], result: LoadedModel | BaseExce
 
 def end_process(status: int, *, at_once: bool) -> None:
     """Makes sure that the process ends with `status`: at once, or EXIT_S from now when user code holds it up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for output in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the model may have closed or replaced it
+            output.flush()
     if at_once:
         os._exit(status)
     timer = threading.Timer(EXIT_S, os._exit, (status,))

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp
 from penstock.close_codes import TABLE, EndCode
 from penstock_runner.attach_state import State, Status
 from penstock_runner.lag import LoopLag
+from penstock_runner.memory_watch import MemoryWatch
 from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.model_life import ModelLife, Reloaded
 from penstock_runner.process_facts import resident_bytes
 
 NO_WEBSOCKET = f"no websocket method: streams end with {TABLE[EndCode.NOT_WEBSOCKET].close_code}"
@@ -49,6 +51,8 @@ class Server(Protocol):
 
     def set_capacity(self, slots: int) -> None: ...
 
+    def set_healthy(self, is_healthy: bool) -> None: ...
+
     def begin_drain(self, *, if_idle: bool) -> bool: ...
 
     def end_drain(self) -> None: ...
@@ -78,11 +82,16 @@ class Replica:
         self._ready = False
         self._stopping = False
         self._failure: str | None = None
+        self._life: ModelLife | None = None
+        self._memory = MemoryWatch(None)
+        self._reloads: set[asyncio.Task[None]] = set()
+        self._is_unhealthy = False
         self._note = ""
         self._grace: asyncio.TimerHandle | None = None
         self._announcements: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = lambda: None
         self.answer_drain: Callable[[str, bool, int], None] = lambda _drain_id, _accepted, _active: None
+        self.answer_reload: Callable[[str, Reloaded], None] = lambda _reload_id, _reloaded: None
 
     def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
         assert self._server is not None
@@ -90,6 +99,20 @@ class Replica:
         self._note = "" if model.websocket is not None or app is not None else NO_WEBSOCKET
         self._ready = True
         self._lag.start()
+        self._announce()
+        self.on_change()
+
+    def serve(self, life: ModelLife, memory: MemoryWatch) -> None:
+        """Serves a loaded model and tells of its health."""
+        self._life = life
+        self._memory = memory
+        self.set_model(life.model, life.app)
+
+    def set_healthy(self, is_healthy: bool) -> None:
+        """The model's own health check stops or allows new streams."""
+        assert self._server is not None
+        self._is_unhealthy = not is_healthy
+        self._server.set_healthy(is_healthy)
         self._announce()
         self.on_change()
 
@@ -126,7 +149,9 @@ class Replica:
             state,
             active_streams=server.active_streams,
             stream_capacity=server.capacity,
-            message=self._note,
+            message=self._message(),
+            is_unhealthy=self._is_unhealthy,
+            endpoints=self._life.endpoints if self._life is not None else (),
             streams_total=server.streams_total,
             rejected_total=server.rejected_total,
             oldest_stream_at_s=server.oldest_stream_at_s,
@@ -134,7 +159,19 @@ class Replica:
 
     def measured(self, status: Status) -> Status:
         lag_s = self._lag.take() if self._ready else None
-        return replace(status, event_loop_lag_s=lag_s, resident_bytes=resident_bytes())
+        resident = resident_bytes()
+        warning = self._memory.observe(resident)
+        if warning is not None:
+            _log.warning("memory_above_limit", detail=warning)
+        return replace(status, event_loop_lag_s=lag_s, resident_bytes=resident)
+
+    def _message(self) -> str:
+        notes = (self._note, self._life.note if self._life is not None else "", self._memory.note)
+        return "; ".join(note for note in notes if note)
+
+    def reload(self, reload_id: str) -> None:
+        """Has the model's code imported anew, and answers."""
+        self._on_loop(lambda: self._reload(reload_id))
 
     def drain(self, drain_id: str, *, if_idle: bool, grace_s: float | None, spread_s: float = 0.0) -> None:
         """Stops admission, and plans the ends of the open streams; the last drain that was accepted counts.
@@ -180,6 +217,22 @@ class Replica:
         self._announce()
         self.on_change()
 
+    def _reload(self, reload_id: str) -> None:
+        task = self._loop.create_task(self._reload_and_answer(reload_id), name="reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def _reload_and_answer(self, reload_id: str) -> None:
+        life, server = self._life, self._server
+        if life is None or server is None:
+            self.answer_reload(reload_id, Reloaded(False, "The model is not loaded yet."))
+            return
+        result = await life.reload()
+        if result.is_done:
+            server.set_model(life.model, life.app)
+            self.on_change()
+        self.answer_reload(reload_id, result)
+
     def _set_capacity(self, slots: int) -> None:
         if self._server is not None:
             self._server.set_capacity(slots)
@@ -190,7 +243,7 @@ class Replica:
         """Has the health service say whether streams are admitted."""
         if self._server is None:
             return
-        is_ready = self._ready and not self._server.draining
+        is_ready = self._ready and not self._server.draining and not self._is_unhealthy
         task = self._loop.create_task(self._server.announce_ready(is_ready), name="announce")
         self._announcements.add(task)
         task.add_done_callback(self._announcements.discard)

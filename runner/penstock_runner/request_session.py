@@ -1,7 +1,7 @@
 """Runs the model's app for one request, and turns every way in which it ends into one end of its stream.
 
 A client that leaves does not end the work: Truss models finish what they have begun, and look themselves whether
-anybody waits (truss.md section 2.5). `penstock.cancel_on_disconnect` changes that.
+anybody waits (truss.md section 2.5). With `penstock.cancel_on_disconnect` the app ends it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.stream import TrunkStream
+from penstock_runner.predict.streaming import ResponseCutError
 from penstock_runner.request_stream import RequestStream, make_scope
 from penstock_runner.stream import ClientDisconnectedError
 
@@ -33,7 +34,7 @@ class RequestSession:
         self._owner = owner
         self._app = app
         self._request: trunk_pb2.OpenStream | None = request
-        self._stream = RequestStream(stream, request, owner.loop, self._client_left)
+        self._stream = RequestStream(stream, request, owner.loop)
         stream.sink = self._stream
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -59,7 +60,7 @@ class RequestSession:
             if not self._was_cut:  # the loop is being shut down
                 raise
             log.info("request_cancelled", stream_id=stream_id)
-        except TimeoutError as error:  # the model has yielded nothing for too long
+        except ResponseCutError as error:
             code = EndCode.MODEL_ERROR
             log.error("response_cut", stream_id=stream_id, reason=str(error))
         except (Exception, SystemExit, KeyboardInterrupt) as error:
@@ -92,7 +93,3 @@ class RequestSession:
         log.warning("handler_ignores_cancellation", after_s=self._owner.settings.cleanup_grace_s)
         self._stream.close(EndCode.CLIENT_GONE)
         self._owner.ended(self)
-
-    def _client_left(self) -> None:
-        if self._owner.settings.cancel_on_disconnect:
-            self._cancel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,11 +23,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.4"}
 
 
 class RequestStream:
-    """Sink of one trunk stream of TRANSPORT_HTTP, and its ASGI channels.
-
-    Args:
-        on_close: called once, when the client has left or the trunk is lost.
-    """
+    """Sink of one trunk stream of TRANSPORT_HTTP, and its ASGI channels."""
 
     __slots__ = (
         "_body",
@@ -35,7 +31,6 @@ class RequestStream:
         "_is_body_whole",
         "_is_done",
         "_loop",
-        "_on_close",
         "_readers",
         "_writers",
         "closing",
@@ -48,11 +43,9 @@ class RequestStream:
         trunk_stream: TrunkStream,
         request: trunk_pb2.OpenStream,
         loop: asyncio.AbstractEventLoop,
-        on_close: Callable[[], None],
     ) -> None:
         self.trunk_stream = trunk_stream
         self._loop = loop
-        self._on_close: Callable[[], None] | None = on_close
         self._body: deque[tuple[bytes, bool]] = deque()
         """Parts that the model has not taken, and whether their credit is owed to the edge."""
         self._is_body_whole = not request.body_follows
@@ -91,9 +84,6 @@ class RequestStream:
         self.closing = closing
         self._wake(self._readers)
         self._wake(self._writers)
-        on_close, self._on_close = self._on_close, None
-        if on_close is not None:
-            on_close()
 
     def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
         """Never called on this side."""

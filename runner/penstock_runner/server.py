@@ -131,6 +131,11 @@ class RunnerServer:
         self._slots.capacity = max(1, slots)
         self._on_change()
 
+    def set_healthy(self, is_healthy: bool) -> None:
+        """Admits nothing while the model says that it is not healthy; streams that hold a slot keep it."""
+        self._slots.is_healthy = is_healthy
+        self._on_change()
+
     def begin_drain(self, *, if_idle: bool) -> bool:
         """Stops admission; returns False when `if_idle` and a slot is held."""
         did_drain = self._slots.begin_drain(if_idle=if_idle)

@@ -11,7 +11,7 @@ class Slots:
     `active`, `capacity`, `admitted_total` and `refused_total` may be read from any thread.
     """
 
-    __slots__ = ("active", "admitted_total", "capacity", "is_draining", "is_ready", "refused_total")
+    __slots__ = ("active", "admitted_total", "capacity", "is_draining", "is_healthy", "is_ready", "refused_total")
 
     def __init__(self, capacity: int) -> None:
         if capacity < 1:
@@ -24,6 +24,8 @@ class Slots:
         self.is_ready = False
         """The model is loaded."""
         self.is_draining = False
+        self.is_healthy = True
+        """The model's own health check does not stop admission."""
 
     def acquire(self) -> EndCode | None:
         """Takes a slot. Returns None, or why there is none."""
@@ -36,7 +38,7 @@ class Slots:
         return refusal
 
     def _refusal(self) -> EndCode | None:
-        if not self.is_ready:
+        if not self.is_ready or not self.is_healthy:
             return EndCode.REPLICA_NOT_READY
         if self.is_draining:
             return EndCode.REPLICA_DRAINING

@@ -35,7 +35,7 @@ from penstock_controller.actuators.process_table import (
     read_start_ticks,
     write_spawn_record,
 )
-from penstock_controller.actuators.runner_start import runner_command, runner_environment
+from penstock_controller.actuators.runner_start import RUNNER_MODULE, runner_command, runner_environment
 from penstock_controller.tasks import TaskSet
 
 POLL_S = 0.1
@@ -52,7 +52,7 @@ SWEEP_SLOW_S = 2.0
 
 SWEEPS_FAST = 100
 
-RUNNER_COMMAND = (sys.executable, "-P", "-m", "penstock_runner")
+RUNNER_COMMAND = (sys.executable, *RUNNER_MODULE)
 
 log = structlog.get_logger("controller")
 

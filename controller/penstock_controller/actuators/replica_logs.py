@@ -76,6 +76,14 @@ def prune(
                 part.unlink(missing_ok=True)
 
 
+def written_at(log_dir: Path) -> dict[str, float]:
+    """Returns the replicas that have a log, with the time of its last write in seconds since the epoch."""
+    try:
+        return {replica_id: log.written_at for replica_id, log in _logs(log_dir).items()}
+    except FileNotFoundError:
+        return {}
+
+
 def tail(path: Path) -> str:
     """Returns the last lines of the file; empty when there is none."""
     try:

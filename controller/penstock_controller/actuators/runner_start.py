@@ -15,12 +15,15 @@ from penstock.process_env import (
 )
 from penstock_controller.actuators.base import ReplicaSpec
 
+RUNNER_MODULE = ("-P", "-m", "penstock_runner")
+"""What an interpreter runs as a runner. -P: the model's folder must not shadow our own imports."""
+
 
 def runner_command(
     program: Sequence[str], spec: ReplicaSpec, *, controller_address: str, run_dir: PurePath, lifeline_fd: int | None
 ) -> list[str]:
     command = [
-        *program,
+        *((spec.python, *RUNNER_MODULE) if spec.python else program),
         *("--model-dir", spec.source),
         *("--replica-id", spec.replica_id),
         *("--deployment-id", spec.deployment_id),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from penstock_controller.records import ReplicaState
 from penstock_controller.scaling.observation import Observation
@@ -49,6 +49,10 @@ class Census:
     """The idle ones, and since when they have been seen so."""
     longest_idle: Idle | None
     """The first to go; the smallest id among equals."""
+    unhealthy: int = 0
+    """Those that would be ready, but for their health check. They keep their place, take nothing and are not to come."""
+    unhealthy_idle_since: Mapping[str, float] = field(default_factory=dict)
+    """Those of them without streams, and since when they have been seen so."""
 
 
 def count(
@@ -60,10 +64,11 @@ def count(
     starting: AbstractSet[str],
 ) -> Census:
     """Counts the replicas. `idle_since` and `starting` are those of the census before."""
-    present = ready = heard = busy = free = active = 0
+    present = ready = heard = busy = free = active = unhealthy = 0
     still_starting: list[str] = []
     startups: list[float] = []
     idle: dict[str, float] = {}
+    unhealthy_idle: dict[str, float] = {}
     longest: tuple[float, str] | None = None
     longest_slots = 0
     for replica in observation.replicas:
@@ -76,6 +81,11 @@ def count(
         if state is _STARTING:
             still_starting.append(replica.replica_id)
         if state is not _READY:
+            continue
+        if replica.unhealthy:
+            unhealthy += 1
+            if streams <= 0:
+                unhealthy_idle[replica.replica_id] = idle_since.get(replica.replica_id, now)
             continue
         ready += 1
         if starting and replica.replica_id in starting:
@@ -108,4 +118,6 @@ def count(
         active_streams=active,
         idle_since=idle,
         longest_idle=None if longest is None else Idle(longest[1], longest[0], longest_slots),
+        unhealthy=unhealthy,
+        unhealthy_idle_since=unhealthy_idle,
     )

@@ -21,6 +21,8 @@ class ReplicaObservation:
     """Not heard of lately; its counts are the last known."""
     age_s: float = 0.0
     """Since it is known."""
+    unhealthy: bool = False
+    """The model's own health check fails: no new stream goes to it, and nobody knows whether it recovers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,10 +41,13 @@ def decide_requests(situation: Situation) -> Decision:
     load = situation.census.active_streams + observation.waiting_streams
     mean = average(samples, settings.autoscaling_window_s, situation.now)
     per_replica = max(1, settings.max_concurrency) * max(1.0, settings.target_utilization_percentage) / 100.0
+    unhealthy = situation.census.unhealthy
     wanted = math.ceil(mean / per_replica - _ROUNDING)
+    # Those that are unhealthy take no part of the load.
+    wanted += unhealthy if wanted else 0
     rule, text = "window", f"{mean:.1f} requests on average, {per_replica:g} wanted per replica"
-    if places == 0 and observation.waiting_streams > 0:
-        at_once = math.ceil(observation.waiting_streams / per_replica - _ROUNDING)
+    if places == unhealthy and observation.waiting_streams > 0:
+        at_once = unhealthy + math.ceil(observation.waiting_streams / per_replica - _ROUNDING)
         if at_once > wanted:
             wanted, rule, text = at_once, "from_zero", f"{waits(situation)} and no replica is ready or starting"
     inputs = {"load": load, "average_load": mean, "requests_per_replica": per_replica, "load_asks_for": wanted}
@@ -89,9 +92,12 @@ def _down(situation: Situation, state: PolicyState, target: int) -> _Steps:
     excess = situation.places - target
     most = excess if situation.winding_down else max(1, int(excess * settings.max_scale_down_rate / 100.0))
     dropped = min(most, situation.droppable_vacancies)
-    spare = census.heard - max(target, situation.ready_min)
+    spare = census.heard - max(target - census.unhealthy, situation.ready_min)
     idle = sorted((since, replica_id) for replica_id, since in census.idle_since.items())
-    chosen = idle[: max(0, min(most - dropped, spare))]
+    unhealthy = sorted((since, replica_id) for replica_id, since in census.unhealthy_idle_since.items())
+    # Those that take nothing go first.
+    chosen = unhealthy[: most - dropped]
+    chosen += idle[: max(0, min(most - dropped - len(chosen), spare))]
     going = dropped + len(chosen)
     if going == 0:
         return _Steps(blocked="the other replicas are still starting" if idle else "every replica serves requests")

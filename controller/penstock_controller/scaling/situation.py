@@ -58,9 +58,14 @@ class Situation:
         return self.vacant if self.winding_down else min(self.vacant, self.crash_looping)
 
     @property
+    def healthy_min(self) -> int:
+        """Least replicas without the unhealthy ones, which the minimum allows for."""
+        return max(0, self.minimum - self.census.unhealthy)
+
+    @property
     def ready_min(self) -> int:
         """Ready replicas that must be left by a removal: the minimum, and the last one while others are starting."""
-        return max(self.minimum, 1 if self.coming and not self.winding_down else 0)
+        return max(self.healthy_min, 1 if self.coming and not self.winding_down else 0)
 
     def hindrance(self) -> str:
         """What forbids any removal at this moment. Empty when nothing does."""
@@ -147,8 +152,9 @@ def survey(config: ScalingConfig, state: PolicyState, observation: Observation, 
         state=_remembered(settings, state, observation, census, now),
         census=census,
         places=places,
-        coming=max(0, places - census.ready - observation.crash_looping),
-        minimum=min(minimum, maximum),
+        coming=max(0, places - census.ready - census.unhealthy - observation.crash_looping),
+        # An unhealthy one does not count towards the least, so another one is started while that is allowed.
+        minimum=min(minimum + census.unhealthy if minimum else 0, maximum),
         maximum=maximum,
         floor=floor,
     )
@@ -184,7 +190,7 @@ def _remembered(
         failing_since = now
     state = replace(
         state,
-        idle_since=census.idle_since,
+        idle_since={**census.idle_since, **census.unhealthy_idle_since},
         failing_since=failing_since,
         starting=census.starting,
         startups=(*state.startups, *census.startups)[-STARTUPS_MAX:],

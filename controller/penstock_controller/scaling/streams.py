@@ -85,7 +85,7 @@ def _wish(situation: Situation) -> _Wish:
         None if situation.winding_down else changes_at(situation.state.levels, start),
     )
     if waiting > 0 and census.ready == 0 and situation.coming == 0:
-        wanted = max(places, -(-(waiting + buffer) // slots))
+        wanted = max(places, census.unhealthy + -(-(waiting + buffer) // slots))
         text = f"{waits(situation)} and no replica is ready or starting"
         return _Wish(wanted, "from_zero", text)
     missing = fresh + buffer + rising - room
@@ -180,14 +180,16 @@ def _idle(situation: Situation) -> _Removal:
     """Names the replica that was idle longest."""
     census = situation.census
     idle = census.longest_idle
+    if census.unhealthy_idle_since:
+        return _unhealthy(situation)
     if idle is None:
         return _Removal()
     if hindrance := situation.hindrance():
         return _Removal(blocked=hindrance)
     left = census.heard - 1
     if left < situation.ready_min:
-        if left < situation.minimum:
-            return _Removal(blocked=f"the least is {situation.minimum}, and {census.heard} can be reached")
+        if left < situation.healthy_min:
+            return _Removal(blocked=f"the least is {situation.healthy_min}, and {census.heard} can be reached")
         return _Removal(blocked="the other replicas are still starting")
     if not situation.winding_down:
         # Without the spare the rule all_busy would add one again, and so on for as long as the streams last.
@@ -205,6 +207,18 @@ def _idle(situation: Situation) -> _Removal:
     text = f"{idle.replica_id} has had no stream for {seconds_left(situation.now, idle.since)}"
     victims = (Victim(idle.replica_id, if_idle=True),)
     return _Removal("idle_replica", text, victims, again_at=_next_look(situation))
+
+
+def _unhealthy(situation: Situation) -> _Removal:
+    """Names the unhealthy replica that was idle longest: it goes before those that work."""
+    if hindrance := situation.hindrance():
+        return _Removal(blocked=hindrance)
+    since, replica_id = min((since, replica_id) for replica_id, since in situation.census.unhealthy_idle_since.items())
+    due_at = _due_at(situation, since)
+    if situation.now < due_at:
+        return _Removal(blocked=next_removal(due_at, situation.now), again_at=due_at)
+    text = f"{replica_id} is unhealthy and has had no stream for {seconds_left(situation.now, since)}"
+    return _Removal("idle_replica", text, (Victim(replica_id, if_idle=True),), again_at=_next_look(situation))
 
 
 def _due_at(situation: Situation, since: float) -> float:
@@ -239,7 +253,7 @@ def _cordoned(situation: Situation, wish: _Wish) -> frozenset[str]:
     needed = max(situation.minimum, streams // _trigger(situation) + 1)
     if census.heard <= needed or situation.places <= situation.minimum:
         return frozenset()
-    able = [r for r in observation.replicas if r.state is ReplicaState.READY and not r.suspect]
+    able = [r for r in observation.replicas if r.state is ReplicaState.READY and not r.suspect and not r.unhealthy]
     before = [r for r in able if r.replica_id in situation.state.cordoned]
     chosen = min(before or able, key=lambda r: (r.active_streams, r.replica_id))
     return frozenset((chosen.replica_id,))

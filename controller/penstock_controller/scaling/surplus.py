@@ -22,4 +22,5 @@ def drained(replicas: Sequence[ReplicaObservation], keep: int) -> tuple[Victim, 
 def _removal_order(replica: ReplicaObservation) -> tuple[int, int, float, str]:
     # What serves nobody goes first: what has failed or leaves anyway, then what loads (the youngest first, it has most
     # of its load before it), then what has the fewest streams.
-    return _RANKS.get(replica.state, 0), replica.active_streams, replica.age_s, replica.replica_id
+    rank = 0 if replica.unhealthy else _RANKS.get(replica.state, 0)
+    return rank, replica.active_streams, replica.age_s, replica.replica_id

@@ -9,10 +9,14 @@ from penstock.close_codes import may_be_sent
 from penstock_controller.conversion import autoscaling_to_wire, seconds_of
 from penstock_controller.deploying import WantedDeployment, prepare_deployment
 from penstock_controller.errors import ControllerError, InvalidRequestError
+from penstock_controller.naming import PRODUCTION
 from penstock_controller.operations import ReplicaChange
 from penstock_controller.records import Deployment
 from penstock_controller.scaling.overrides import ScalingOverrides
-from penstock_controller.services.reading import STREAMS_MAX, AdminReads, Context
+from penstock_controller.services.artifacts import AdminArtifacts
+from penstock_controller.services.deployments import AdminDeployments
+from penstock_controller.services.logs import AdminLogs
+from penstock_controller.services.reading import STREAMS_MAX, Context
 from penstock_controller.services.refusal import refuse
 
 DEPLOYMENTS_MAX = 1000
@@ -34,7 +38,7 @@ _CHANGES = {
 }
 
 
-class Admin(AdminReads):
+class Admin(AdminArtifacts, AdminDeployments, AdminLogs):
     """All of AdminService."""
 
     async def ApplyDeployments(
@@ -161,7 +165,7 @@ class Admin(AdminReads):
 
     async def _prepare(self, spec: admin_pb2.DeploymentSpec) -> Deployment:
         replicas = spec.replicas if spec.HasField("replicas") else None
-        wanted = WantedDeployment(spec.name, spec.source, replicas, spec.environment)
+        wanted = WantedDeployment(spec.name, spec.source, replicas, spec.environment or PRODUCTION)
         return await asyncio.to_thread(prepare_deployment, wanted, now_wall=self._parts.wall())
 
 

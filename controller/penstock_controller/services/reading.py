@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock_controller.artifacts import ArtifactStore
 from penstock_controller.conversion import autoscaling_to_wire, decision_to_wire, duration, event_to_wire, timestamp
 from penstock_controller.edge_queries import EdgeQueries
 from penstock_controller.errors import ControllerError
@@ -51,6 +53,11 @@ class AdminParts:
     facts: ControllerFacts
     clock: Callable[[], float]
     wall: Callable[[], float]
+    artifacts: ArtifactStore
+
+    @property
+    def log_dir(self) -> Path:
+        return Path(self.facts.state_dir) / "logs"
 
     def deployment(self, name: str) -> Deployment:
         """Raises ControllerError when it is not clear which is meant."""

@@ -15,6 +15,7 @@ from penstock_controller.errors import (
     ControllerError,
     DuplicateReplicaError,
     InvalidRequestError,
+    NoRoomError,
     NotFoundError,
     TooManySessionsError,
     UnknownDeploymentError,
@@ -27,6 +28,7 @@ _CODES = {
     ConflictError: code_pb2.FAILED_PRECONDITION,
     UnknownDeploymentError: code_pb2.NOT_FOUND,
     DuplicateReplicaError: code_pb2.ALREADY_EXISTS,
+    NoRoomError: code_pb2.RESOURCE_EXHAUSTED,
     TooManySessionsError: code_pb2.RESOURCE_EXHAUSTED,
 }
 

@@ -70,6 +70,8 @@ class RunnerRegistry(control_pb2_grpc.RunnerRegistryServiceServicer):
                         self._reconciler.drain_answered(
                             replica_id, result.drain_id, result.accepted, result.active_streams
                         )
+                    case "reload_result":
+                        self._reconciler.world.reloads.answered(replica_id, request.reload_result)
                     case _:
                         log.warning("attach_request_ignored", replica=replica_id)
         finally:

@@ -11,6 +11,8 @@ from typing import Any
 from penstock_runner.model.errors import ModelDefinitionError
 
 PREDICT_METHODS = ("preprocess", "predict", "postprocess")
+EXTRA_METHODS = ("chat_completions", "completions", "embeddings", "messages", "responses")
+"""Methods in the style of OpenAI, each with a path of its own. Every kind of model may have them."""
 
 
 class InputKind(Enum):
@@ -24,12 +26,18 @@ class InputKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelDefinition:
-    """The methods by which a model can be called; those that it does not have are None."""
+    """The methods by which a model can be called, bound; those that it does not have are None."""
 
     websocket: Callable[..., Any] | None
     preprocess: Callable[..., Any] | None
     predict: Callable[..., Any] | None
     postprocess: Callable[..., Any] | None
+    is_healthy: Callable[..., Any] | None = None
+    chat_completions: Callable[..., Any] | None = None
+    completions: Callable[..., Any] | None = None
+    embeddings: Callable[..., Any] | None = None
+    messages: Callable[..., Any] | None = None
+    responses: Callable[..., Any] | None = None
 
 
 def check_model(model: object) -> ModelDefinition:
@@ -38,10 +46,14 @@ def check_model(model: object) -> ModelDefinition:
     Raises:
         ModelDefinitionError: It has both kinds of methods, none, or one with a wrong signature.
     """
-    methods = {name: _method(model, name) for name in ("websocket", *PREDICT_METHODS)}
+    methods = {name: _method(model, name) for name in ("websocket", *PREDICT_METHODS, "is_healthy", *EXTRA_METHODS)}
     definition = ModelDefinition(**methods)
-    _check_health(model)
+    _check_health(definition.is_healthy)
     _check_load(model)
+    for name in EXTRA_METHODS:
+        method = methods[name]
+        if method is not None:
+            input_kind(method, name)
     if definition.websocket is not None:
         others = [name for name in PREDICT_METHODS if methods[name] is not None]
         if others:
@@ -123,8 +135,7 @@ def _check_predict(definition: ModelDefinition) -> None:
         raise ModelDefinitionError("`postprocess` may not be request-only: it must take the result of `predict`.")
 
 
-def _check_health(model: object) -> None:
-    method = _method(model, "is_healthy")
+def _check_health(method: Callable[..., Any] | None) -> None:
     if method is not None and _signature(method, "is_healthy").parameters:
         raise ModelDefinitionError("`is_healthy` must have no arguments other than `self`.")
 

@@ -31,3 +31,23 @@ class ModelLoadError(Exception):
     def report(self) -> str:
         """Returns message and traceback as one text."""
         return f"{self.message}\n{self.user_traceback}".rstrip() if self.user_traceback else self.message
+
+
+class HotReloadError(Exception):
+    """New code of a model cannot take the place of the old one, which goes on serving.
+
+    Attributes:
+        message: What went wrong, in one or few lines: "SyntaxError: invalid syntax (model/model.py, line 3)".
+        user_traceback: As in ModelLoadError.
+        needs_restart: Whether the code may be fine, but only a new process can run it.
+    """
+
+    def __init__(self, message: str, user_traceback: str = "", *, needs_restart: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.user_traceback = user_traceback
+        self.needs_restart = needs_restart
+
+    def report(self) -> str:
+        """Returns message and traceback as one text."""
+        return f"{self.message}\n{self.user_traceback}".rstrip() if self.user_traceback else self.message

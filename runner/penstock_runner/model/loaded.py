@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.websockets import WebSocket
 
 import penstock
 import penstock_runner
+from penstock_runner.model.definition import ModelDefinition
 
 TRACEBACK_LENGTH_MAX = 16_000
 """Characters of a traceback that are kept: the first and the last part. It travels to the controller in a status."""
 
 _OWN_FOLDERS = tuple(str(Path(package.__path__[0]).resolve()) + "/" for package in (penstock, penstock_runner))
+
+
+def _no_methods() -> ModelDefinition:
+    return ModelDefinition(websocket=None, preprocess=None, predict=None, postprocess=None)
 
 
 @dataclass(slots=True)
@@ -27,6 +32,10 @@ class LoadedModel:
     """Bound method; None when the model has only `predict`."""
     model_file: Path
     """Absolute; for trimming tracebacks."""
+    definition: ModelDefinition = field(default_factory=_no_methods)
+    """The methods by which it can be called, bound to `instance`."""
+    predecessors: tuple[object, ...] = ()
+    """Instances of earlier code that a hot reload must keep alive, because their end would be noticed."""
 
 
 def format_user_traceback(exc: BaseException, model_file: Path) -> str:

@@ -64,7 +64,7 @@ def describe(value: object) -> str:
         case str():
             return f"text {_clip(value)!r}"
         case int() | float():
-            return f"number {_clip(str(value))}"
+            return f"number {_clip(_digits(value))}"
         case dict():
             return "a mapping"
         case list():
@@ -73,12 +73,29 @@ def describe(value: object) -> str:
             return _clip(f"{type(value).__name__} {value}")
 
 
+def _digits(number: float) -> str:
+    try:
+        return str(number)
+    except ValueError:
+        # Python writes no whole number of more than 4300 digits.
+        return hex(int(number))
+
+
 def _clip(text: str, length_max: int = 80) -> str:
     return text if len(text) <= length_max else text[: length_max - 1] + "…"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader whose every error carries a mark."""
+    """SafeLoader whose every error carries a mark, and whose texts can all be written as UTF-8."""
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        # An escape such as "\ud800" gives half of a character.
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise yaml.constructor.ConstructorError(
+                None, None, "an escape gives half of a character, a surrogate", node.start_mark
+            )
+        return value
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -121,24 +138,30 @@ def _problem(file: str, mark: Any, message: str) -> Problem:
 def _duplicates(root: yaml.Node | None, file: str) -> tuple[Problem, ...]:
     found: list[Problem] = []
     seen_nodes: set[int] = set()
-    waiting: list[yaml.Node] = [] if root is None else [root]
+    waiting: list[tuple[yaml.Node, str]] = [] if root is None else [(root, "")]
     while waiting:
-        node = waiting.pop()
+        node, path = waiting.pop()
         # An alias leads to a node that was met before, possibly to one that contains it.
         if id(node) in seen_nodes:
             continue
         seen_nodes.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            waiting.extend(node.value)
+            waiting.extend((item, f"{path}[{index}]") for index, item in enumerate(node.value))
         elif isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
+            lines: dict[tuple[str, str], int] = {}
             for key, value in node.value:
-                waiting.append(value)
-                if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+                if not isinstance(key, yaml.ScalarNode):
+                    waiting.append((value, path))
                     continue
-                if key.value in lines:
-                    message = f"stands twice; the one in line {lines[key.value]} is ignored"
-                    mark = key.start_mark
-                    found.append(Problem(file, mark.line + 1, mark.column + 1, str(key.value), message))
-                lines[key.value] = key.start_mark.line + 1
+                dotted = f"{path}.{key.value}" if path else str(key.value)
+                waiting.append((value, dotted))
+                if key.tag == "tag:yaml.org,2002:merge":
+                    continue
+                # The number 1 and the text "1" are two keys.
+                identity = (key.tag, key.value)
+                mark = key.start_mark
+                if identity in lines:
+                    message = f"stands twice; the one in line {lines[identity]} is ignored"
+                    found.append(Problem(file, mark.line + 1, mark.column + 1, dotted, message))
+                lines[identity] = mark.line + 1
     return tuple(sorted(found, key=lambda problem: (problem.line or 0, problem.column or 0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +11,18 @@ import yaml
 from penstock.truss.document import Document, describe
 from penstock.truss.errors import Problem
 
+HINTED_KEYS_MAX = 30
+"""A section with more known keys than this does not list them all in a warning."""
+
+UNKNOWN_WARNINGS_MAX = 50
+"""A section with more unknown keys than this has its other ones counted in one warning."""
+
 
 class Section:
     """One mapping of the file, which may be absent.
 
     A key that is absent or null has its default. A bad value is noted in `problems` and read as the default, so that
-    one pass finds every problem. All sections of one file share the two lists.
+    one pass finds every problem. All sections of one file share the two lists and the set of keys that were asked for.
     """
 
     def __init__(
@@ -28,6 +33,7 @@ class Section:
         path: str,
         problems: list[Problem],
         warnings: list[Problem],
+        known: set[str],
     ) -> None:
         self._file = file
         self._node = node
@@ -35,11 +41,16 @@ class Section:
         self._path = path
         self._problems = problems
         self._warnings = warnings
+        self._known = known
         self._asked: set[str] = set()
 
     @classmethod
-    def top(cls, document: Document, problems: list[Problem], warnings: list[Problem]) -> Section:
-        return cls(document.file, document.node, document.data, "", problems, warnings)
+    def top(
+        cls, document: Document, problems: list[Problem], warnings: list[Problem], known: set[str] | None = None
+    ) -> Section:
+        """Returns the whole file as a section; `known` collects the dotted paths of all keys that are asked for."""
+        known = set() if known is None else known
+        return cls(document.file, document.node, document.data, "", problems, warnings, known)
 
     def has(self, key: str) -> bool:
         """Whether the key stands there with a value other than null."""
@@ -56,38 +67,76 @@ class Section:
     def warn(self, key: str, message: str) -> None:
         self._warnings.append(self._at(key, message))
 
+    def value(self, key: str) -> Any:
+        """Reads a value of any type; None when absent."""
+        if key not in self._asked:
+            self._asked.add(key)
+            self._known.add(self._dotted(key))
+        return self._data.get(key)
+
     def section(self, key: str) -> Section:
-        value = self._value(key)
+        value = self.value(key)
         if value is not None and not isinstance(value, dict):
             self.refuse(key, f"must be a mapping, got {describe(value)}")
             value = None
-        node = self._node_of(key)
-        mapping = node if isinstance(node, yaml.MappingNode) else None
-        return Section(self._file, mapping, value or {}, self._dotted(key), self._problems, self._warnings)
+        return self._inner(self._node_of(key), value or {}, key)
+
+    def sections(self, key: str) -> list[Section]:
+        """Reads a list of mappings; paths of their keys read like `weights[0].source`."""
+        found = []
+        for index, (item, node) in enumerate(self._items(key, "mappings")):
+            if isinstance(item, dict):
+                found.append(self._inner(node, item, f"{key}[{index}]"))
+            else:
+                self._problems.append(
+                    self._at_node(node, f"{key}[{index}]", f"must be a mapping, got {describe(item)}")
+                )
+        return found
+
+    def mapping(self, key: str) -> dict[Any, Any]:
+        """Reads a mapping whose keys are the user's own."""
+        value = self.value(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            self.refuse(key, f"must be a mapping, got {describe(value)}")
+            return {}
+        return value
 
     def text(self, key: str, default: str) -> str:
-        value = self._value(key)
+        value = self._text(key)
         if value is None:
-            return default
-        if not isinstance(value, str):
-            self.refuse(key, f"must be text, got {describe(value)}")
             return default
         if not value.strip():
             self.refuse(key, "must not be empty")
             return default
         return value
 
+    def optional_text(self, key: str) -> str | None:
+        """Reads a text; null and the empty text mean that there is none."""
+        value = self._text(key)
+        return value if value and value.strip() else None
+
+    def required_text(self, key: str) -> str:
+        """Reads a text that must be there; the empty text stands for a refused one."""
+        if self.value(key) is None:
+            self.refuse(key, "is missing")
+            return ""
+        return self.text(key, "")
+
     def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return default
-        if value not in choices:
-            self.refuse(key, f"must be one of {', '.join(choices)}, got {describe(value)}")
+        if not isinstance(value, str) or value not in choices:
+            self.refuse(
+                key, f"must be {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}, got {describe(value)}"
+            )
             return default
-        return str(value)
+        return value
 
     def boolean(self, key: str, default: bool) -> bool:
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return default
         if not isinstance(value, bool):
@@ -96,46 +145,53 @@ class Section:
         return value
 
     def integer(self, key: str, default: int, *, low: int, high: int) -> int:
-        value = self._value(key)
+        value = self.optional_integer(key, low=low, high=high)
+        return default if value is None else value
+
+    def optional_integer(self, key: str, *, low: int, high: int) -> int | None:
+        value = self.value(key)
         if value is None:
-            return default
+            return None
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            self.refuse(key, f"must be a whole number from {low} to {high}, got {describe(value)}")
-            return default
+            allowed = f"a whole number from {low} to {high}" if low < high else str(low)
+            self.refuse(key, f"must be {allowed}, got {describe(value)}")
+            return None
         return value
 
+    def required_integer(self, key: str, *, low: int, high: int) -> int:
+        """Reads a number that must be there; `low` stands for a refused one."""
+        if self.value(key) is None:
+            self.refuse(key, f"is missing; it must be a whole number from {low} to {high}")
+        return self.integer(key, low, low=low, high=high)
+
     def seconds(self, key: str, default: float | None, *, low: float, high: float) -> float | None:
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return default
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if not is_number or not low <= value <= high:
+        # Neither infinity nor NaN lies between two finite numbers.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
             self.refuse(key, f"must be a number of seconds from {low:g} to {high:g}, got {describe(value)}")
             return default
         return float(value)
 
     def texts(self, key: str) -> tuple[str, ...]:
-        value = self._value(key)
-        if value is None:
-            return ()
-        if not isinstance(value, list):
-            self.refuse(key, f"must be a list of texts, got {describe(value)}")
-            return ()
-        bad = [item for item in value if not isinstance(item, str) or not item.strip()]
-        if bad:
-            self.refuse(key, f"must be a list of texts, got {describe(bad[0])} in it")
-            return ()
-        return tuple(value)
+        found = []
+        for index, (item, node) in enumerate(self._items(key, "texts")):
+            if isinstance(item, str) and item.strip():
+                found.append(item)
+            else:
+                self._problems.append(self._at_node(node, f"{key}[{index}]", f"must be text, got {describe(item)}"))
+        return tuple(found)
 
     def scalars(self, key: str) -> dict[str, str | None]:
         """Reads a mapping of names to scalars; numbers become text, true and false lower case, null stays None."""
-        value = self._value(key)
+        value = self.value(key)
         if value is None:
             return {}
         if not isinstance(value, dict):
             self.refuse(key, f"must be a mapping of names to values, got {describe(value)}")
             return {}
-        inner = self.section(key)
+        inner = self.inside(key)
         result: dict[str, str | None] = {}
         for name, item in value.items():
             if not isinstance(name, str) or not name:
@@ -145,32 +201,77 @@ class Section:
             elif isinstance(item, bool):
                 result[name] = "true" if item else "false"
             else:
-                result[name] = None if item is None else str(item)
+                try:
+                    result[name] = None if item is None else str(item)
+                except ValueError:
+                    # Python writes no whole number of more than 4300 digits.
+                    inner.refuse(name, f"must be text or a number of moderate length, got {describe(item)}")
         return result
+
+    def inside(self, key: str) -> Section:
+        """Returns the mapping at `key` for refuse and warn, where the names in it are the user's own."""
+        value = self._data.get(key)
+        return self._inner(self._node_of(key), value if isinstance(value, dict) else {}, key)
 
     def path(self, key: str, default: str) -> str:
         """Reads a path that must stay inside the Truss directory."""
-        value = self.text(key, default)
-        if value.startswith("/") or ".." in value.split("/") or "\0" in value:
-            self.refuse(key, f"must be a path inside the Truss directory, got {describe(value)}")
-            return default
-        return value
+        return self._contained(key, self.text(key, default), "the Truss directory") or default
+
+    def optional_path(self, key: str, place: str) -> str | None:
+        """Reads a path that must stay inside `place`, the name of a folder; null and the empty text mean none."""
+        return self._contained(key, self.optional_text(key), place)
+
+    def required_path(self, key: str, place: str) -> str:
+        """Reads a path that must be there and stay inside `place`; the empty text stands for a refused one."""
+        return self._contained(key, self.required_text(key), place) or ""
 
     def warn_unknown(self) -> None:
         """Warns of every key that nobody has asked for; call it last."""
-        for key in self._data:
-            if key in self._asked:
-                continue
-            near = difflib.get_close_matches(str(key), sorted(self._asked), n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else f"; known keys: {', '.join(sorted(self._asked))}"
+        known = sorted(self._asked)
+        unknown = [key for key in self._data if key not in self._asked]
+        for key in unknown[:UNKNOWN_WARNINGS_MAX]:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            if not near and len(known) <= HINTED_KEYS_MAX:
+                hint = f"; known keys: {', '.join(known)}"
             self.warn(str(key), f"is not known and has no effect{hint}")
+        rest = unknown[UNKNOWN_WARNINGS_MAX:]
+        if rest:
+            self.warn(str(rest[0]), f"is not known and has no effect, nor have {len(rest) - 1} more keys")
 
-    def _value(self, key: str) -> Any:
-        self._asked.add(key)
-        return self._data.get(key)
+    def _text(self, key: str) -> str | None:
+        value = self.value(key)
+        if value is not None and not isinstance(value, str):
+            self.refuse(key, f"must be text, got {describe(value)}")
+            return None
+        return value
+
+    def _items(self, key: str, what: str) -> list[tuple[Any, yaml.Node | None]]:
+        value = self.value(key)
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            self.refuse(key, f"must be a list of {what}, got {describe(value)}")
+            return []
+        node = self._node_of(key)
+        nodes: Sequence[yaml.Node | None] = node.value if isinstance(node, yaml.SequenceNode) else ()
+        return list(zip(value, nodes if len(nodes) == len(value) else [node] * len(value), strict=True))
+
+    def _contained(self, key: str, value: str | None, place: str) -> str | None:
+        if value and (value.startswith("/") or ".." in value.split("/") or "\0" in value):
+            self.refuse(key, f"must be a path inside {place}, got {describe(value)}")
+            return None
+        return value
+
+    def _inner(self, node: yaml.Node | None, data: Mapping[Any, Any], key: str) -> Section:
+        mapping = node if isinstance(node, yaml.MappingNode) else None
+        return Section(self._file, mapping, data, self._dotted(key), self._problems, self._warnings, self._known)
 
     def _at(self, key: str, message: str) -> Problem:
-        node = self._node_of(key) or self._node
+        return self._at_node(self._node_of(key), key, message)
+
+    def _at_node(self, node: yaml.Node | None, key: str, message: str) -> Problem:
+        node = node or self._node
         if node is None:
             return Problem(self._file, 1, 1, self._dotted(key), message)
         mark = node.start_mark

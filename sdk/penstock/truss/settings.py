@@ -11,6 +11,8 @@ TIME_MAX_S = 7 * 24 * 3600.0
 """Upper end of every time limit: longer than any stream that was asked for, far below what Duration can hold."""
 STREAM_AGE_MIN_S = 3600.0
 """A stream lives at least an hour (truss.md section 1.6); a shorter age limit is refused."""
+CALL_TIME_MAX_S = 24 * 3600.0
+"""Upper end of the time for one call of predict."""
 SCALING_TIME_MAX_S = 3600.0
 """Upper end of the delays and windows of scaling, as at Baseten (control_plane.md section 1.1)."""
 METRICS = ("streams", "requests")
@@ -70,6 +72,12 @@ class PenstockSettings:
     handlers of a lost edge are cancelled within one."""
     cleanup_grace_s: float = 10.0
     """Time a cancelled handler has for its cleanup before its slot is given on and the stream forgotten."""
+    predict_timeout_s: float = 1200.0
+    """Longest time for one call of predict, 0.1 to 86,400 (truss.md section 5)."""
+    async_predict_timeout_s: float = 3600.0
+    """Longest time for one asynchronous call of predict, 0.1 to 86,400."""
+    cancel_on_disconnect: bool = False
+    """Whether a call of predict is cancelled when its client has gone. Truss never does that by itself."""
     compression: bool = False
     """Whether permessage-deflate may be negotiated."""
 
@@ -117,6 +125,9 @@ def read_settings(
         handshake_timeout_s=_seconds(limits, "handshake_timeout", default.handshake_timeout_s, low=0.1),
         disconnect_grace_s=_seconds(limits, "disconnect_grace", default.disconnect_grace_s),
         cleanup_grace_s=_seconds(limits, "cleanup_grace", default.cleanup_grace_s),
+        predict_timeout_s=_call_time(limits, "predict_timeout", default.predict_timeout_s),
+        async_predict_timeout_s=_call_time(limits, "async_predict_timeout", default.async_predict_timeout_s),
+        cancel_on_disconnect=penstock.boolean("cancel_on_disconnect", default.cancel_on_disconnect),
         compression=penstock.boolean("compression", default.compression),
     )
     for section in (penstock, autoscaling, limits, keepalive):
@@ -131,6 +142,11 @@ def _seconds(section: Section, key: str, default: float, *, low: float = 0.0) ->
 
 def _hour(section: Section, key: str, default: float, *, low: float = 0.0) -> float:
     value = section.seconds(key, default, low=low, high=SCALING_TIME_MAX_S)
+    return default if value is None else value
+
+
+def _call_time(limits: Section, key: str, default: float) -> float:
+    value = limits.seconds(key, default, low=0.1, high=CALL_TIME_MAX_S)
     return default if value is None else value
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock_controller.deploying import WantedDeployment, prepare_deployment
+from penstock_controller.deploying import WantedDeployment, prepare_deployment, renewed
 from penstock_controller.errors import InvalidRequestError
+from penstock_controller.records import Build, BuildState
+from penstock_testing.controller_parts import deployment
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def test_name_and_settings_come_from_the_configuration(truss: Path) -> None:
     assert (deployment.name, deployment.overrides.replicas, deployment.environments) == (
         "echo-model",
         2,
-        ("production",),
+        (),
     )
     assert deployment.deployment_id.startswith("echo-model-")
     assert (deployment.routes, deployment.limits.message_bytes_max) == (("/ws",), 1000)
@@ -69,3 +71,48 @@ def test_bad_wish_is_refused_with_what_is_wrong(truss: Path, change: dict[str, o
 
     with pytest.raises(InvalidRequestError, match=complaint):
         prepare_deployment(WantedDeployment(**values), now_wall=0.0)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_an_artifact_names_the_deployment_by_its_hash(truss: Path) -> None:
+    wish = WantedDeployment("", str(truss), None, "staging", "ab" * 32)
+
+    made = prepare_deployment(wish, now_wall=0.0)
+
+    assert (made.deployment_id, made.artifact, made.environments) == ("echo-model-abababab", "ab" * 32, ("staging",))
+
+
+def test_an_artifact_without_a_name_needs_one(truss: Path) -> None:
+    (truss / "config.yaml").write_text("{}\n")
+
+    with pytest.raises(InvalidRequestError, match="give a name"):
+        prepare_deployment(WantedDeployment("", str(truss), None, "", "ab" * 32), now_wall=0.0)
+    assert prepare_deployment(WantedDeployment("mine", str(truss), None, "", "ab" * 32), now_wall=0.0).name == "mine"
+
+
+def test_requirements_are_to_be_built_first(truss: Path) -> None:
+    assert prepare_deployment(wanted(truss), now_wall=0.0).build == Build()
+    (truss / "config.yaml").write_text("build_commands: ['true']\n")
+    assert prepare_deployment(wanted(truss), now_wall=0.0).build == Build(BuildState.WAITING)
+
+
+def test_times_of_requests_come_from_the_configuration(truss: Path) -> None:
+    (truss / "config.yaml").write_text("penstock: {limits: {predict_timeout: 60}}\n")
+    limits = prepare_deployment(wanted(truss), now_wall=0.0).limits
+    assert (limits.predict_timeout_s, limits.async_predict_timeout_s) == (60.0, 3600.0)
+
+
+def test_what_is_asked_for_again_keeps_what_was_built(tmp_path: Path) -> None:
+    new = deployment(build=Build(BuildState.WAITING))
+    python = tmp_path / "python"
+    python.touch()
+    built = deployment(build=Build(BuildState.DONE, python=str(python)), ready_wall=7.0)
+    running = deployment(build=Build(BuildState.RUNNING))
+    failed = deployment(build=Build(BuildState.FAILED, "why"))
+
+    assert renewed(new, None) == new
+    assert (renewed(new, built).build, renewed(new, built).ready_wall) == (built.build, 7.0)
+    assert renewed(new, running).build == running.build
+    assert renewed(new, failed).build == Build(BuildState.WAITING), "a failed build is tried again"
+    python.unlink()
+    assert renewed(new, built).build == Build(BuildState.WAITING), "its interpreter is gone"
+    assert renewed(deployment(), failed).build == Build(), "nothing is to be built any more"

@@ -137,6 +137,38 @@ def test_load_takes_no_arguments_and_is_not_async() -> None:
     assert "`load` must not be async" in refused(model(websocket=good_websocket, load=load))
 
 
+EXTRAS = ["chat_completions", "completions", "embeddings", "messages", "responses"]
+
+
+@pytest.mark.parametrize("kind", ["websocket", "predict"])
+@pytest.mark.parametrize("name", EXTRAS)
+def test_every_model_may_have_the_methods_in_the_style_of_openai(name: str, kind: str) -> None:
+    instance = model(**{kind: good_websocket, name: predict})
+
+    definition = check_model(instance)
+
+    assert getattr(definition, name) == getattr(instance, name)
+    assert [other for other in EXTRAS if getattr(definition, other) is not None] == [name]
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_methods_in_the_style_of_openai_take_what_predict_may_take(name: str) -> None:
+    assert f"`{name}` cannot have more than two arguments" in refused(model(predict=predict, **{name: three_more}))
+
+
+def test_is_healthy_is_kept_for_the_health_checks() -> None:
+    def is_healthy(self: object) -> bool:
+        return True
+
+    instance = model(predict=predict, is_healthy=is_healthy)
+
+    assert check_model(instance).is_healthy == instance.is_healthy  # type: ignore[attr-defined] # made at run time
+    assert check_model(model(predict=predict)).is_healthy is None
+
+
+def three_more(self: object, a: Any, b: Any, c: Any) -> None: ...
+
+
 def inputs_only(inputs: Any) -> None: ...
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from penstock_runner.model.lazy_data import LazyDataResolver
 from penstock_runner.model.loaded import TRACEBACK_LENGTH_MAX, format_user_stack, format_user_traceback
-from penstock_runner.model.loader import LazyDataResolver
 from penstock_runner.model.secrets import Secrets
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from penstock.truss import load_config
 from penstock_runner.model.errors import ModelLoadError
@@ -231,7 +233,8 @@ def test_load_that_ends_the_program_is_an_error(tmp_path: Path) -> None:
 
 
 def test_custom_server_is_refused_with_its_reason(tmp_path: Path) -> None:
-    error = failure(tmp_path, "", config="docker_server: {start_command: run}\n")
+    endpoints = "predict_endpoint: /p, readiness_endpoint: /r, liveness_endpoint: /l"
+    error = failure(tmp_path, "", config=f"docker_server: {{start_command: run, server_port: 8000, {endpoints}}}\n")
 
     assert "docker_server" in error.message
 
@@ -240,3 +243,106 @@ def test_data_folder_that_cannot_be_made_does_not_stop_the_load(tmp_path: Path) 
     source = f"class Model:\n    def __init__(self, data_dir): pass\n{WEBSOCKET}"
 
     assert load(tmp_path, source, files={"data": "a file"}).websocket is not None
+
+
+def test_process_has_the_variables_of_a_truss_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """truss.md section 2.6."""
+    for name in ("PORT", "INFERENCE_SERVER_PORT", "HOSTNAME", "BT_MODEL_ID", "BT_MODEL_DEPLOYMENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("APP_HOME", "/of/another/server")
+    (tmp_path / "config.yaml").write_text("environment_variables: {PORT: 9000}\n")
+
+    prepare(tmp_path, load_config(tmp_path), model_id="echo", deployment_id="echo-1")
+
+    names = ("APP_HOME", "PORT", "INFERENCE_SERVER_PORT", "BT_MODEL_ID", "BT_MODEL_DEPLOYMENT_ID")
+    assert [os.environ[name] for name in names] == [str(tmp_path), "9000", "8080", "echo", "echo-1"]
+    assert os.environ["HOSTNAME"]
+
+
+def test_variables_that_are_set_already_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"PORT": "1", "INFERENCE_SERVER_PORT": "2", "HOSTNAME": "h", "BT_MODEL_ID": "m"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / "config.yaml").write_text("")
+
+    prepare(tmp_path, load_config(tmp_path))
+
+    assert {name: os.environ[name] for name in own} == own
+
+
+def test_crash_of_native_code_will_leave_a_stack(tmp_path: Path) -> None:
+    load(tmp_path, f"class Model:\n{WEBSOCKET}")
+
+    assert faulthandler.is_enabled()
+
+
+def test_argument_that_is_not_offered_is_named(tmp_path: Path) -> None:
+    error = failure(tmp_path, f"class Model:\n    def __init__(self, config, trt_llm, x=1): pass\n{WEBSOCKET}")
+
+    assert error.message == (
+        "model/model.py: `Model.__init__` asks for `trt_llm`, and nothing of that name is offered. A model may take "
+        "`config`, `data_dir`, `secrets`, `environment`, `lazy_data_resolver`; give others a default value."
+    )
+
+
+MODEL_CACHE = "model_cache: [{repo_id: a/b, revision: main, use_volume: true, volume_folder: b}]\n"
+
+
+@pytest.mark.parametrize("method", ["__init__", "load"])
+def test_model_that_collects_its_data_is_loaded(method: str, tmp_path: Path) -> None:
+    wait = "        self.resolver.block_until_download_complete()\n"
+    source = (
+        "class Model:\n    def __init__(self, **kwargs):\n        self.resolver = kwargs['lazy_data_resolver']\n"
+        f"{wait if method == '__init__' else ''}    def load(self):\n        pass\n"
+        f"{wait if method == 'load' else ''}{WEBSOCKET}"
+    )
+
+    assert load(tmp_path, source, config=MODEL_CACHE).websocket is not None
+
+
+def test_model_that_does_not_collect_its_data_is_refused(tmp_path: Path) -> None:
+    error = failure(tmp_path, f"class Model:\n    def load(self): pass\n{WEBSOCKET}", config=MODEL_CACHE)
+
+    assert error.message.startswith("model/model.py: RuntimeError: model_cache: Data was not collected. Missing lazy_")
+    assert error.user_traceback == ""
+
+
+def test_methods_of_the_model_come_with_it(tmp_path: Path) -> None:
+    model = load(tmp_path, "class Model:\n    def predict(self, inputs): return inputs\n")
+
+    assert model.definition.predict == model.instance.predict  # type: ignore[attr-defined]
+
+
+def test_setup_environment_may_be_async_before_load(tmp_path: Path) -> None:
+    source = (
+        "class Model:\n    async def setup_environment(self, environment): self.seen = environment\n"
+        f"    def load(self): self.seen_in_load = self.seen\n{WEBSOCKET}"
+    )
+
+    model = load(tmp_path, source, environment={"name": "x"})
+
+    assert model.instance.seen_in_load == {"name": "x"}  # type: ignore[attr-defined]
+
+
+def test_setup_environment_is_not_called_without_an_environment(tmp_path: Path) -> None:
+    load(tmp_path, f"class Model:\n    def setup_environment(self, environment): 1 / 0\n{WEBSOCKET}")
+
+
+def test_failing_setup_environment_fails_the_load(tmp_path: Path) -> None:
+    source = f"class Model:\n    def setup_environment(self, environment): 1 / 0\n{WEBSOCKET}"
+
+    error = failure(tmp_path, source, environment={"name": "x"})
+
+    assert error.message == "model/model.py: `setup_environment` raised ZeroDivisionError: division by zero"
+
+
+def test_last_failure_of_load_is_logged_in_the_words_of_truss(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as log:
+        failure(tmp_path, FAILS_TWICE)
+
+    assert [entry["event"] for entry in log] == [
+        "Executing model.load()...",
+        "model_load_retried",
+        "Executing model.load()...",
+        "Exception while loading model",
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.truss import ConfigError, Transport, load_config, parse_config
+from penstock.truss import ConfigError, HealthChecks, Resources, Transport, load_config, parse_config
 
 
 def problems(content: str) -> list[str]:
@@ -30,6 +30,13 @@ def test_defaults_are_those_of_truss(tmp_path: Path) -> None:
     assert (config.environment_variables, config.secrets, config.raw, config.gpus) == ({}, {}, {}, 0)
     assert config.transport == Transport("http", None, None)
     assert (config.predict_concurrency, config.startup_timeout_s, config.has_docker_server) == (1, 1800.0, False)
+    assert (config.description, config.model_metadata, config.examples_filename) == ("", {}, "examples.yaml")
+    assert (config.requirements, config.requirements_file, config.python_version) == ((), None, None)
+    assert (config.base_image, config.system_packages, config.build_commands) == (None, (), ())
+    assert (config.external_data, config.model_cache, config.weights) == ((), (), ())
+    assert (config.resources, config.health_checks, config.docker_server) == (Resources(), HealthChecks(), None)
+    assert config.streaming_read_timeout_s == 60.0
+    assert (config.enable_tracing_data, config.enable_debug_logs) == (False, False)
     assert config.warnings == ()
 
 
@@ -49,8 +56,16 @@ runtime:
   health_checks: {startup_threshold_seconds: 60}
   transport: {kind: websocket, ping_interval_seconds: 1.5, ping_timeout_seconds: null}
   from_the_future: 1
-docker_server: {start_command: run}
 from_the_future: {a: [1]}
+description: |
+  Two
+  lines
+model_metadata: {tags: [a], example_model_input: {x: 1}}
+examples_filename: more.yaml
+python_version: py312
+requirements: [numpy==2.0, "git+https://example.com/x.git"]
+system_packages: [ffmpeg]
+build_commands: [make it]
 """
 
     config = parse_config(content.encode(), name_default="m")
@@ -69,22 +84,67 @@ from_the_future: {a: [1]}
     assert config.environment_variables == {"DEBUG": "true", "LEVEL": "3", "NAME": "x", "EMPTY": ""}
     assert config.secrets == {"token": None, "other": "default"}
     assert config.transport == Transport("websocket", 1.5, None)
-    assert (config.predict_concurrency, config.startup_timeout_s, config.has_docker_server) == (4, 60.0, True)
+    assert (config.predict_concurrency, config.startup_timeout_s, config.has_docker_server) == (4, 60.0, False)
+    assert config.description == "Two\nlines\n"
+    assert config.model_metadata == {"tags": ["a"], "example_model_input": {"x": 1}}
+    assert (config.examples_filename, config.python_version) == ("more.yaml", "3.12")
+    assert config.requirements == ("numpy==2.0", "git+https://example.com/x.git")
+    assert (config.system_packages, config.build_commands) == (("ffmpeg",), ("make it",))
     assert config.raw["from_the_future"] == {"a": [1]}
     assert config.raw["runtime"]["from_the_future"] == 1
 
 
-def test_legacy_websocket_flag_means_the_websocket_transport() -> None:
-    config = parse_config(b"runtime: {is_websocket_endpoint: true}\n", name_default="m")
-
-    assert config.transport.kind == "websocket"
-    assert "is deprecated" in config.warnings[0].message
-
-
-def test_legacy_websocket_flag_may_not_contradict_the_transport() -> None:
-    assert problems("runtime: {is_websocket_endpoint: true, transport: {kind: http}}\n") == [
-        "config.yaml:1:34: runtime.is_websocket_endpoint: contradicts transport.kind: http"
+def test_unknown_keys_are_warned_of_once_with_the_nearest_known_one() -> None:
+    content = b"""\
+requirments: [numpy]
+runtime: {predict_concurency: 2, zzz: {deep: 1}}
+resources: {memry: 1Gi}
+build: {servr: x}
+qqq: 1
+"""
+    assert [str(warning) for warning in parse_config(content, name_default="m").warnings] == [
+        "config.yaml:1:14: requirments: is not known and has no effect; did you mean `requirements`?",
+        "config.yaml:2:31: runtime.predict_concurency: is not known and has no effect; "
+        "did you mean `predict_concurrency`?",
+        "config.yaml:2:39: runtime.zzz: is not known and has no effect; known keys: egress_restrictions, "
+        "enable_debug_logs, enable_tracing_data, health_checks, is_websocket_endpoint, num_workers, oidc, "
+        "predict_concurrency, remote_ssh, streaming_read_timeout, transport, truss_server_version_override",
+        "config.yaml:3:20: resources.memry: is not known and has no effect; did you mean `memory`?",
+        "config.yaml:4:16: build.servr: is not known and has no effect; "
+        "known keys: arguments, model_server, no_cache, secret_to_path_mapping",
+        "config.yaml:5:6: qqq: is not known and has no effect",
     ]
+
+
+def test_warnings_stand_in_the_order_of_the_file() -> None:
+    content = b"trt_llm: {a: 1}\nspec_version: '1.0'\nmodel_name: a\npython_version: py39\nmodel_name: b\n"
+
+    warnings = parse_config(content, name_default="m").warnings
+
+    assert [(warning.line, warning.key) for warning in warnings] == [
+        (1, "trt_llm"),
+        (2, "spec_version"),
+        (4, "python_version"),
+        (5, "model_name"),
+    ]
+
+
+def test_requirements_stand_in_one_place() -> None:
+    assert problems("requirements: [a]\nrequirements_file: requirements.txt\n") == [
+        "config.yaml:2:20: requirements_file: stands beside requirements; write only one of the two"
+    ]
+    config = parse_config(b"requirements: []\nrequirements_file: ./requirements.txt\n", name_default="m")
+
+    assert config.requirements_file == "./requirements.txt"
+
+
+def test_weights_stand_in_one_place() -> None:
+    content = "weights: [{source: w, mount_location: /w}]\nmodel_cache: [{repo_id: a/b}]\n"
+
+    assert problems(content) == [
+        "config.yaml:1:10: weights: stands beside model_cache, which it replaces; write only one of the two"
+    ]
+    assert parse_config(content.replace("[{repo_id: a/b}]", "[]").encode(), name_default="m").model_cache == ()
 
 
 def test_every_problem_is_listed_in_the_order_of_the_file() -> None:
@@ -115,6 +175,13 @@ model_name: [x]
         ("environment_variables: {'A=B': x}", "is not a valid name and value of an environment variable"),
         ("environment_variables: {A: {b: c}}", "must be text, a number, true or false, got a mapping"),
         ("model_module_dir: ../elsewhere", "must be a path inside the Truss directory"),
+        ("requirements_file: ../requirements.txt", "must be a path inside the Truss directory"),
+        ("examples_filename: /examples.yaml", "must be a path inside the Truss directory"),
+        ("model_metadata: [a]", "model_metadata: must be a mapping, got a list"),
+        ("requirements: [a, null]", "requirements[1]: must be text, got null"),
+        ("build_commands: ls", "build_commands: must be a list of texts, got text 'ls'"),
+        ("trt_llm: x\nruntime: 3", "runtime: must be a mapping, got number 3"),
+        ("build: TrussServer", "build: must be a mapping, got text 'TrussServer'"),
     ],
 )
 def test_values_that_cannot_hold_are_refused(content: str, message: str) -> None:

@@ -24,6 +24,7 @@ from penstock.truss.document import describe, parse_document
         (b"a: !!python/object:os.system x\n", (1, 4), "could not determine a constructor"),
         (b"? [a]\n: 1\n", (1, 3), "unhashable key"),
         (b"a: *nowhere\n", (1, 4), "undefined alias"),
+        (b'a: "x\\ud800"\n', (1, 4), "half of a character"),
         (b"first: 1\nname: \xc3\xa9\xff\n", (2, 8), "not UTF-8"),
         (b"a: 1\nb: x\x07y\n", (2, 5), "control character U+0007"),
         (b"- a\n- b\n", (1, 1), "must hold `key: value` pairs, got a list"),
@@ -58,9 +59,22 @@ def test_key_that_stands_twice_is_reported_and_the_last_one_counts() -> None:
 
     assert document.data == {"a": 3, "b": {"c": 2}}
     assert [str(duplicate) for duplicate in document.duplicates] == [
-        "config.yaml:2:11: c: stands twice; the one in line 2 is ignored",
+        "config.yaml:2:11: b.c: stands twice; the one in line 2 is ignored",
         "config.yaml:3:1: a: stands twice; the one in line 1 is ignored",
     ]
+
+
+def test_keys_that_stand_twice_in_a_list_are_named_with_their_place() -> None:
+    document = parse_document(b"a: [{b: 1}, {b: 1, b: 2}]\n", "config.yaml")
+
+    assert [duplicate.key for duplicate in document.duplicates] == ["a[1].b"]
+
+
+def test_a_number_and_a_text_are_two_keys() -> None:
+    document = parse_document(b"a: {1: x, '1': y}\n", "config.yaml")
+
+    assert document.data == {"a": {1: "x", "1": "y"}}
+    assert document.duplicates == ()
 
 
 def test_alias_to_its_own_parent_is_read() -> None:
@@ -95,3 +109,8 @@ def test_any_yaml_like_text_gives_a_document_or_a_config_error(content: str) -> 
 )
 def test_values_are_described_as_they_were_written(value: object, shown: str) -> None:
     assert describe(value) == shown
+
+
+def test_number_that_python_cannot_write_is_described() -> None:
+    """Python writes no whole number of more than 4300 digits."""
+    assert describe(16**5000) == "number 0x1" + "0" * 76 + "…"

@@ -42,9 +42,12 @@ penstock:
     handshake_timeout: 4
     disconnect_grace: 0.25
     cleanup_grace: 2
+    predict_timeout: 30
+    async_predict_timeout: 40
   keepalive: {ping_interval: 5, ping_timeout: 6}
   routes: [/ws, /speech/v1]
   compression: true
+  cancel_on_disconnect: true
 """
 
     assert settings(content) == PenstockSettings(
@@ -72,12 +75,15 @@ penstock:
         disconnect_grace_s=0.25,
         cleanup_grace_s=2.0,
         compression=True,
+        cancel_on_disconnect=True,
+        predict_timeout_s=30.0,
+        async_predict_timeout_s=40.0,
     )
 
 
 def test_every_field_differs_from_its_default_in_the_test_above() -> None:
     """Keeps `test_every_setting_is_read` whole when a setting is added."""
-    assert len(dataclasses.fields(PenstockSettings)) == 24
+    assert len(dataclasses.fields(PenstockSettings)) == 27
 
 
 def test_pings_default_to_twenty_seconds() -> None:
@@ -153,6 +159,18 @@ def test_scaling_to_zero_keeps_room_for_one_replica() -> None:
         (
             "penstock: {limits: {message_bytes_max: 2147483648}}",
             "penstock.limits.message_bytes_max: must be a whole number from 1 to 1073741824, got number 2147483648",
+        ),
+        (
+            "penstock: {limits: {predict_timeout: 0}}",
+            "penstock.limits.predict_timeout: must be a number of seconds from 0.1 to 86400, got number 0",
+        ),
+        (
+            "penstock: {limits: {async_predict_timeout: 86401}}",
+            "penstock.limits.async_predict_timeout: must be a number of seconds from 0.1 to 86400, got number 86401",
+        ),
+        (
+            "penstock: {cancel_on_disconnect: 1}",
+            "penstock.cancel_on_disconnect: must be true or false, got number 1",
         ),
         ("penstock: {routes: [ws]}", "penstock.routes: must be paths such as /ws"),
         ("penstock: {routes: ['/a b']}", "penstock.routes: must be paths such as /ws"),

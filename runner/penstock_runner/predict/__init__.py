@@ -1,0 +1,1 @@
+"""Answers requests as a Truss server does: bodies, the steps of a model, streams, errors (truss.md section 2)."""

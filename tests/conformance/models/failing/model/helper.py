@@ -1,0 +1,2 @@
+def deeper(text):
+    raise LookupError(text)

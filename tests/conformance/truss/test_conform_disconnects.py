@@ -1,0 +1,78 @@
+"""truss.md section 2.5: what a model notices, and what happens, when its client leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from penstock_testing.static_platform import wait_until
+from penstock_testing.truss_conformance import ANSWER_SECONDS, ModelDoor
+
+Door = Callable[[str], ModelDoor]
+
+
+@pytest.fixture
+def model(door: Door) -> ModelDoor:
+    return door("disconnects")
+
+
+def told(model: ModelDoor, key: str) -> object:
+    """What the model has noted under `key`; waits for it."""
+
+    def seen() -> object:
+        return model.predict({"do": "tell"}).get(key)
+
+    wait_until(lambda: seen() is not None, ANSWER_SECONDS, f"the model has noted {key!r}")
+    return seen()
+
+
+def test_is_disconnected_turns_true_when_the_client_leaves(model: ModelDoor) -> None:
+    connection = model.asked({"do": "poll"})
+    assert told(model, "polling")
+    connection.close()
+
+    assert told(model, "poll") == "gone"
+
+
+def test_watch_disconnect_wakes_a_thread_when_the_client_leaves(model: ModelDoor) -> None:
+    with model.stream({"do": "watch"}) as streamed:
+        assert streamed.chunk() == b"watching\n"
+
+    assert told(model, "watch") == "gone"
+
+
+def test_the_work_goes_on_when_the_client_leaves(model: ModelDoor) -> None:
+    connection = model.asked({"do": "ignore"})
+    assert told(model, "ignoring")
+    connection.close()
+
+    assert told(model, "ignored") == "went on"
+
+
+def test_no_further_step_begins_for_a_client_that_has_left(model: ModelDoor) -> None:
+    connection = model.asked({"do": "leave before predict"})
+    assert told(model, "entered")
+    connection.close()
+
+    wait_until(lambda: model.predict({"do": "?"}) == {"connected": True}, ANSWER_SECONDS, "the model serves on")
+    assert "predicted" not in model.predict({"do": "tell"})
+
+
+def test_the_work_is_cancelled_where_config_yaml_says_so(door: Door) -> None:
+    """The only permit is free again, too: otherwise nothing would be told."""
+    model = door("cancelled-with-client")
+    for _ in range(2):
+        before = model.predict("tell")["cancelled"]
+        connection = model.asked("work")
+        connection.sock.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection.getresponse()
+        connection.close()
+
+        wait_until(partial(is_cancelled, model, before + 1), ANSWER_SECONDS, "the work was cancelled")
+
+
+def is_cancelled(model: ModelDoor, times: int) -> bool:
+    return bool(model.predict("tell")["cancelled"] == times)
