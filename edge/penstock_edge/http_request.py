@@ -27,6 +27,7 @@ BODY_SILENCE_S = 60.0
 """Time for the next bytes of a body."""
 
 REQUEST_ID_HEADER = b"x-baseten-request-id"
+ATTEMPTS_HEADER = b"x-baseten-model-prediction-attempts"
 _REQUEST_ID_BYTES_MAX = 128
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -45,7 +46,7 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
         await _refuse(plane, deployment, refused, scope, receive, send)
         return
     try:
-        body, body_follows = await _first_part(receive, deployment.settings.message_bytes_max)
+        body, rest, more = await _first_part(receive, deployment.settings.message_bytes_max)
     except _ClientGoneError:
         return
     except CallFailedError as failure:
@@ -58,7 +59,7 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
         deployment,
         headers=request_headers(scope["headers"], request_id),
         body=body,
-        body_follows=body_follows,
+        body_follows=bool(rest) or more,
         method=method,
         path=route.model_path,
         query=scope.get("query_string", b""),
@@ -70,8 +71,8 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
     sending: asyncio.Task[None] | None = None
     try:
         call.begin()
-        if body_follows:
-            sending = plane.loop.create_task(_send_rest(call, plane, receive, len(body)))
+        if rest or more:
+            sending = plane.loop.create_task(_send_rest(call, plane, receive, rest, more=more))
         try:
             head = await call.head()
         except CallFailedError as failure:
@@ -103,15 +104,15 @@ def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFai
     return None
 
 
-async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bool]:
-    """Returns the beginning of the body, and whether more follows."""
+async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bytes, bool]:
+    """Returns the beginning of the body, what has come behind it, and whether more follows."""
     message = await _next_of_body(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > bytes_max:
             raise _too_big(bytes_max)
         if len(body) <= BODY_PART_BYTES_MAX:
-            return body, False
+            return body, b"", False
     collected = bytearray(body)
     more = bool(message.get("more_body"))
     while more and len(collected) < BODY_PART_BYTES_MAX // 2:
@@ -120,9 +121,7 @@ async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bool]:
         more = bool(message.get("more_body"))
     if len(collected) > bytes_max:
         raise _too_big(bytes_max)
-    if len(collected) > BODY_PART_BYTES_MAX:
-        raise CallFailedError(EndCode.INTERNAL, "The HTTP server has handed over a part that is too large.")
-    return bytes(collected), more
+    return bytes(collected[:BODY_PART_BYTES_MAX]), bytes(collected[BODY_PART_BYTES_MAX:]), more
 
 
 async def _next_of_body(receive: Receive) -> Any:
@@ -137,13 +136,19 @@ async def _next_of_body(receive: Receive) -> Any:
     return message
 
 
-async def _send_rest(call: RequestCall, plane: DataPlane, receive: Receive, sent: int) -> None:
+async def _send_rest(call: RequestCall, plane: DataPlane, receive: Receive, rest: bytes, *, more: bool) -> None:
     """Passes the rest of the body on, once there is a slot."""
     call.on_open = plane.loop.create_future()
     if not call.is_open:
         await call.on_open
     bytes_max = call.deployment.settings.message_bytes_max
+    sent = call.bytes_in + len(rest)
     try:
+        if rest and not await call.send_body(rest):
+            return
+        if not more:
+            await call.send_body(b"")
+            return
         while True:
             message = await _next_of_body(receive)
             body: bytes = message.get("body", b"")
@@ -167,6 +172,7 @@ async def _respond(
 ) -> None:
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer_headers(head.headers)]
     headers.append((REQUEST_ID_HEADER, request_id))
+    headers.append((ATTEMPTS_HEADER, b"%d" % call.attempts))
     length = _length(head, scope["method"])
     if length is not None:
         headers.append((b"content-length", length))

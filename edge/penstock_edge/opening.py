@@ -56,6 +56,7 @@ class Opening:
         "_tried",
         "_trunk",
         "_unanswered",
+        "attempts",
         "deployment",
         "request",
         "waiting_since",
@@ -71,6 +72,8 @@ class Opening:
         self._tried: set[str] = set()
         """Replicas that have refused, did not answer or broke, since the last wait."""
         self._unanswered = False
+        self.attempts = 0
+        """Replicas that were asked for a slot, each try counted."""
         self._started_at = plane.now()
         self._trunk: Trunk | None = None
         self._stream: TrunkStream | None = None
@@ -100,6 +103,7 @@ class Opening:
         return self._plane.placement.choose(self.deployment.id, self._tried, self._plane.now(), strategy)
 
     def _try(self, candidate: Candidate) -> None:
+        self.attempts += 1
         if self._is_in_line:
             self._is_in_line = False
             self._plane.waiting.step_out(self)

@@ -69,6 +69,7 @@ class RequestCall:
         "_stream",
         "_timeout",
         "_waiter",
+        "attempts",
         "bytes_in",
         "bytes_out",
         "client",
@@ -112,6 +113,8 @@ class RequestCall:
         self.messages_in, self.messages_out = 1, 0
         self.status = 0
         """HTTP status of the response; 0 before there is one."""
+        self.attempts = 0
+        """How often a replica was asked for the slot."""
         self.is_open = False
         """It has a slot, and its end has not come."""
         self.on_open: asyncio.Future[None] | None = None
@@ -259,6 +262,8 @@ class RequestCall:
 
     def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
         """There is a slot."""
+        assert self._opening is not None
+        self.attempts = self._opening.attempts
         self._opening = None
         self._stream = stream
         self.replica_id = replica_id
