@@ -83,9 +83,9 @@ class Builds:
         elif ended.error:
             self._failed(deployment_id, ended.error)
         else:
-            took = "" if began is None else f"after {world.clock() - began:.1f} s"
+            took = "found after a restart" if began is None else f"after {world.clock() - began:.1f} s"
             self._put(deployment_id, Build(BuildState.DONE, "\n".join(ended.problems), ended.python))
-            world.event("build_finished", "; ".join(filter(None, (took, *ended.problems))), deployment_id)
+            world.event("build_finished", "; ".join((took, *ended.problems)), deployment_id)
             log.info("build_finished", deployment=deployment_id, python=ended.python, problems=len(ended.problems))
         world.changed()
 

@@ -22,9 +22,14 @@ def judge_exit(replica: Replica | None, ended: ReplicaExit) -> tuple[ExitKind, s
     if reported is not None and reported.state is ReplicaState.FAILED:
         return ExitKind.LOAD_FAILURE, reported.message or describe(ended)
     was_ready = replica is not None and replica.ready_at is not None
+    text = describe(ended)
+    if not was_ready:
+        text += " before its model was loaded"
+    if ended.status == -signal.SIGKILL:
+        text += _memory_hint(replica)
     if ended.status in (LOAD_FAILURE_STATUS, USAGE_STATUS) and not was_ready:
-        return ExitKind.LOAD_FAILURE, _with_output(describe(ended), ended.output_tail)
-    return ExitKind.CRASH, describe(ended) if was_ready else _with_output(describe(ended), ended.output_tail)
+        return ExitKind.LOAD_FAILURE, _with_output(text, ended.output_tail)
+    return ExitKind.CRASH, text if was_ready else _with_output(text, ended.output_tail)
 
 
 def judge_start(error: StartError) -> ExitKind:
@@ -45,4 +50,11 @@ def describe(ended: ReplicaExit) -> str:
 
 
 def _with_output(text: str, output: str) -> str:
-    return f"{text}; the end of its output:\n{output}" if output.strip() else text
+    # What is short of room shows the last line.
+    return f"the end of its output:\n{output.rstrip()}\n{text}" if output.strip() else text
+
+
+def _memory_hint(replica: Replica | None) -> str:
+    resident = 0 if replica is None or replica.report is None else replica.report.resident_bytes
+    had = f"; it had {resident >> 20} MiB at its last status" if resident else ""
+    return f" (the kernel does that when memory runs out{had})"

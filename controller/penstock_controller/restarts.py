@@ -78,6 +78,11 @@ class Restarts:
             return False
         return self.started_at is None or now - self.started_at < STABLE_AFTER_S
 
+    @property
+    def is_failing(self) -> bool:
+        """Its last replica failed, and none has been ready since; to wait for a GPU is no failure."""
+        return bool(self.message) and self.failures > 0 and self.state is not PlaceState.WAITING_FOR_GPU
+
     def may_start(self, now: float) -> bool:
         return self.state is not PlaceState.OCCUPIED and (self.next_start_at is None or now >= self.next_start_at)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.api.control.v1 import admin_pb2, control_pb2
 from penstock_controller.conversion import autoscaling_to_wire, decision_to_wire, duration, timestamp
 from penstock_controller.edge_table import Edge
 from penstock_controller.fleet import Fleet
-from penstock_controller.records import Deployment, Promotion, ScaleDecision
+from penstock_controller.log_origins import build_log_name
+from penstock_controller.phase import Circumstances, phase_of
+from penstock_controller.records import BuildState, Deployment, Promotion, ScaleDecision
 from penstock_controller.registry import Registry
 from penstock_controller.replica_view import ReplicaFacts, replica_views
 from penstock_controller.scaling.overrides import effective
@@ -35,6 +37,8 @@ class DeploymentScaling:
     target: int = 0
     last_change: ScaleDecision | None = None
     blocked: str = ""
+    initial: bool = False
+    """Nobody has looked at it since it was created or started anew: its first replica is about to be wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class StatusInputs:
     """What the actuator knows of a replica."""
     promotions: Sequence[Promotion] = ()
     all_paused: bool = False
+    reloading: Collection[str] = ()
+    """Deployments whose replicas were asked to import their code again."""
     snapshot_built_at: float = 0.0
     """Monotonic seconds."""
 
@@ -80,7 +86,7 @@ def deployment_status(
 ) -> admin_pb2.DeploymentStatus:
     """Returns the row of one deployment; `own` are the views of its replicas."""
     deployment_id = deployment.deployment_id
-    ready = [view for view in own if view.state == control_pb2.REPLICA_STATE_READY]
+    ready = [view for view in own if view.state == control_pb2.REPLICA_STATE_READY and not view.unhealthy]
     scaling = inputs.scaling.get(deployment_id, DeploymentScaling())
     settings = effective(deployment.scaling, deployment.overrides)
     demands = inputs.registry.edges.demands(deployment_id, now)
@@ -103,7 +109,7 @@ def deployment_status(
         waiting_streams=sum(demand.waiting for demand in demands),
         last_decision=None if scaling.last_change is None else decision_to_wire(scaling.last_change),
         source=deployment.source,
-        message=_condition(deployment, inputs.fleet),
+        message=_condition(deployment, inputs.fleet, own),
         autoscaling=autoscaling_to_wire(deployment),
         manual_replicas=deployment.overrides.replicas,
         paused=deployment.overrides.paused or inputs.all_paused,
@@ -117,6 +123,9 @@ def deployment_status(
         created_at=timestamp(deployment.created_wall),
         pending_environment=pending[0] if pending else "",
         streams_end_at=None if deployment.streams_end_wall is None else timestamp(deployment.streams_end_wall),
+        phase=phase_of(_circumstances(deployment, inputs, own, max(scaling.target, scaling.initial))),
+        artifact=deployment.artifact,
+        build_log_path=_build_log_path(deployment, inputs.facts),
     )
 
 
@@ -138,14 +147,56 @@ def _controller_status(inputs: StatusInputs, now: float) -> admin_pb2.Controller
     )
 
 
-def _condition(deployment: Deployment, fleet: Fleet) -> str:
+def _circumstances(
+    deployment: Deployment, inputs: StatusInputs, own: Sequence[admin_pb2.ReplicaView], target: int
+) -> Circumstances:
+    live = [view for view in own if view.state == control_pb2.REPLICA_STATE_STARTING and view.pid]
+    places = inputs.fleet.places(deployment.deployment_id)
+    ready = _count(own, control_pb2.REPLICA_STATE_READY)
+    unhealthy = sum(view.unhealthy for view in own)
+    return Circumstances(
+        build=deployment.build.state,
+        is_ended=deployment.stopped or deployment.retired,
+        was_ready=deployment.ready_wall is not None,
+        is_reloading=deployment.deployment_id in inputs.reloading,
+        target=target,
+        healthy=ready - unhealthy,
+        unhealthy=unhealthy,
+        loading=sum(bool(view.address) for view in live),
+        starting=sum(not view.address for view in live),
+        draining=_count(own, control_pb2.REPLICA_STATE_DRAINING),
+        failing=sum(p.restarts.is_failing for p in places),
+        crash_looping=sum(view.crash_looping for view in own),
+    )
+
+
+def _build_log_path(deployment: Deployment, facts: ControllerFacts) -> str:
+    if deployment.build.state in (BuildState.NONE, BuildState.WAITING):
+        return ""
+    return f"{facts.state_dir}/logs/{build_log_name(deployment.deployment_id)}"
+
+
+def _condition(deployment: Deployment, fleet: Fleet, own: Sequence[admin_pb2.ReplicaView]) -> str:
     if deployment.retired:
         return "removed; its replicas finish their streams"
     if deployment.stopped:
         return "stopped by an operator"
+    match deployment.build.state:
+        case BuildState.WAITING:
+            return "waits for its build"
+        case BuildState.RUNNING:
+            return "its build runs"
+        case BuildState.FAILED:
+            return f"its build failed: {deployment.build.message}"
     # A failure stands until a replica of the same place is ready, also while the next one loads.
     messages = [place.restarts.message for place in fleet.places(deployment.deployment_id) if place.restarts.message]
-    return messages[0] if messages else ""
+    if messages:
+        return messages[0]
+    unhealthy = [view for view in own if view.unhealthy]
+    if unhealthy:
+        why = unhealthy[0].message or "the model's health check fails"
+        return f"{unhealthy[0].replica_id} is unhealthy: {why}"
+    return deployment.build.message
 
 
 def _edge_view(edge: Edge, now: float) -> admin_pb2.EdgeView:

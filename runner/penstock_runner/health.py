@@ -81,9 +81,9 @@ class Health:
             )
         return HealthEffects(traffic, reason)
 
-    def note(self, now: float) -> str:
-        """Returns the state in a few words for operators; "" when all is well."""
+    @property
+    def note(self) -> str:
+        """The state in a few words for operators, "" when all is well. It does not change with time."""
         if self._failing_since is None:
             return ""
-        admits = "admits no new calls" if self._is_out_of_traffic else "still admits calls"
-        return f"`is_healthy` fails for {max(now - self._failing_since, 0.0):.0f} s; {admits}"
+        return f"`is_healthy` fails; {'admits no new calls' if self._is_out_of_traffic else 'still admits calls'}"

@@ -54,7 +54,7 @@ class HealthMonitor:
     @property
     def note(self) -> str:
         """The state in a few words for operators; "" when all is well. May be read from any thread."""
-        return self._health.note(self._loop.time())
+        return self._health.note
 
     async def wait_healthy(self) -> None:
         """Returns when the model has answered that it is healthy: it is ready only then. The caller sets the limit."""

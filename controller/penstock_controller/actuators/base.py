@@ -20,10 +20,10 @@ class ReplicaSpec:
     """Absolute path of the Truss directory."""
     gpus: int = 0
     """GPUs that it needs for itself."""
-    python: str = ""
-    """Interpreter of its environment; empty for the platform's own."""
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     """Those of config.yaml; names that belong to Penstock (see process_env) are passed over."""
+    python: str = ""
+    """Interpreter of its environment; empty for the platform's own."""
 
 
 @dataclass(frozen=True, slots=True)

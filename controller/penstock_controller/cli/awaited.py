@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli.quantities import counted
+from penstock_controller.cli.render.wording import headline
 
 NUMBER_MAX = 1_000_000
 
@@ -61,7 +62,7 @@ class Awaited:
                 f"{d.failed_replicas} failed" if d.failed_replicas else "",
                 f"{d.target_replicas} wanted" if d.target_replicas < self.number else "",
                 d.blocked,
-                (d.message.strip().splitlines() or [""])[-1],
+                headline(d),
             ]
             return f"{d.ready_replicas} of {counted(self.number, 'replica')} ready" + "".join(
                 f", {reason}" for reason in reasons if reason

@@ -50,7 +50,7 @@ class Census:
     longest_idle: Idle | None
     """The first to go; the smallest id among equals."""
     unhealthy: int = 0
-    """Those that would be ready, but for their health check. They keep their place, take nothing and are not to come."""
+    """Those that would be ready, but for their health check. They keep their place, but are no capacity."""
     unhealthy_idle_since: Mapping[str, float] = field(default_factory=dict)
     """Those of them without streams, and since when they have been seen so."""
 

@@ -79,7 +79,9 @@ class AdminParts:
             known = world.scaling(deployment.deployment_id)
             # Looked at anew: what blocks names the seconds that are left.
             blocked = self.reconciler.scaler.preview(deployment, self.clock()).reason.blocked
-            scaling[deployment.deployment_id] = DeploymentScaling(known.state.target, known.last_change, blocked)
+            scaling[deployment.deployment_id] = DeploymentScaling(
+                known.state.target, known.last_change, blocked, known.initial
+            )
         return StatusInputs(
             facts=self.facts,
             registry=world.registry,
@@ -89,6 +91,7 @@ class AdminParts:
             facts_of=facts_of,
             promotions=world.promotions,
             all_paused=world.all_paused,
+            reloading={d for d in world.deployments if world.reloads.is_under_way(d)},
             snapshot_built_at=self.reconciler.publisher.built_at,
         )
 

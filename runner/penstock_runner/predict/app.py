@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, MutableMapping
 from contextvars import Token
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -46,6 +47,20 @@ other stream."""
 _log = structlog.get_logger("runner")
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What bounds the work of one replica, whichever code it runs."""
+
+    threads: ThreadPool
+    permits: Permits
+
+    @classmethod
+    def of(cls, config: TrussConfig) -> Capacity:
+        """Makes what `runtime.predict_concurrency` asks for."""
+        count = config.predict_concurrency
+        return cls(ThreadPool(threads_for(count)), Permits(count))
+
+
 class RequestApp:
     """Answers the requests to one model. Belongs to the event loop on which it is called.
 
@@ -53,36 +68,29 @@ class RequestApp:
     that was cut off because it yielded nothing for too long goes on behind its back.
     """
 
-    def __init__(self, model: LoadedModel, config: TrussConfig) -> None:
-        self._config = config
-        self._threads = ThreadPool(threads_for(config.predict_concurrency))
-        self._permits = Permits(config.predict_concurrency)
-        self._set_model(model)
-
-    def with_model(self, model: LoadedModel) -> RequestApp:
-        """Returns an app for newer code of the same model. Permits and threads are shared; calls of this one go on."""
-        app = object.__new__(RequestApp)
-        app._config = self._config
-        app._threads = self._threads
-        app._permits = self._permits
-        app._set_model(model)
-        return app
-
-    def _set_model(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, config: TrussConfig, *, capacity: Capacity | None = None) -> None:
         definition = model.definition
         self._model = model
+        self._config = config
+        self._capacity = capacity or Capacity.of(config)
         self._health: asyncio.Task[bool] | None = None
-        self._streamer = Streamer(self._threads, self._config.streaming_read_timeout_s, self._stream_failed)
+        threads = self._capacity.threads
+        self._streamer = Streamer(threads, config.streaming_read_timeout_s, self._stream_failed)
         self._pipeline: Pipeline | None = None
         self._input_model: type | None = None
         if definition.predict is not None:
-            self._pipeline = Pipeline(definition, self._threads, self._permits)
+            self._pipeline = Pipeline(definition, threads, self._capacity.permits)
             self._input_model = input_annotation(self._pipeline.first.method)
         self._extras: dict[Endpoint, tuple[Step, type | None]] = {}
         for name in EXTRA_METHODS:
             method = getattr(definition, name)
             if method is not None:
-                self._extras[Endpoint(name)] = (make_step(name, method, self._threads), input_annotation(method))
+                self._extras[Endpoint(name)] = (make_step(name, method, threads), input_annotation(method))
+
+    def with_model(self, model: LoadedModel) -> RequestApp:
+        """Returns an app for newer code of the same model. It shares permits and threads with this one, whose calls go
+        on."""
+        return RequestApp(model, self._config, capacity=self._capacity)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request.
@@ -115,7 +123,7 @@ class RequestApp:
             return True
         if self._health is None or self._health.done():
             # One at a time: a check that hangs takes one thread, not one more for each that asks.
-            step = make_step("is_healthy", method, self._threads)
+            step = make_step("is_healthy", method, self._capacity.threads)
             self._health = asyncio.get_running_loop().create_task(self._check_health(step))
         done, _ = await asyncio.wait([self._health], timeout=HEALTH_TIMEOUT_S)
         if not done:

@@ -95,7 +95,7 @@ def decode_special(value: dict[Any, Any]) -> Any:
     Raises:
         ValueError: The data of a marker is none of its kind, or an array is of a type that is refused.
     """
-    if value.keys().isdisjoint(_MARKERS) or _DATA not in value:
+    if value.keys().isdisjoint(_MARKERS):
         return value
     marker = next(marker for marker in _DECODERS if marker in value)
     return _decoded(marker, _DECODERS[marker], value)
@@ -105,7 +105,7 @@ def _decoded(marker: bytes, decode: Callable[[dict[Any, Any]], Any], value: dict
     try:
         return decode(value)
     except KeyError:
-        return value
+        return value  # something beside the marker is missing
     except ImportError:
         raise ValueError("numpy arrays need numpy in the model's requirements") from None
     except Exception as exc:  # whatever the parser of a type raises: the client chose the data
@@ -114,12 +114,12 @@ def _decoded(marker: bytes, decode: Callable[[dict[Any, Any]], Any], value: dict
 
 def _encode_array(numpy: ModuleType, array: Any) -> dict[bytes, Any]:
     dtype = array.dtype
-    if dtype.hasobject or dtype.kind not in "biufcmMSUV":
+    if dtype.hasobject:  # also true for strings of numpy's own, which are pointers
         raise TypeError(f"Array of type {dtype} is not msgpack serializable")
     is_structured = dtype.kind == "V"
     plain = numpy.ascontiguousarray(array)
     # Only these have a buffer that Python can name; msgpack copies it once, `tobytes` would copy it twice.
-    has_buffer = dtype.kind in "biufc" and plain.ndim == array.ndim
+    has_buffer = dtype.kind in "biufc"
     return {
         b"nd": True,
         b"type": dtype.descr if is_structured else dtype.str,
@@ -161,7 +161,7 @@ def _dtype(numpy: ModuleType, description: Any, depth: int = 0) -> Any:
 
 def _field(numpy: ModuleType, name: Any, kind: Any, shape: Any = (), *, depth: int) -> tuple[Any, ...]:
     title_and_name = tuple(map(_text, name)) if isinstance(name, list) else _text(name)
-    return title_and_name, _dtype(numpy, kind, depth + 1), tuple(shape) if isinstance(shape, list) else shape
+    return title_and_name, _dtype(numpy, kind, depth + 1), shape
 
 
 def _text(name: Any) -> Any:

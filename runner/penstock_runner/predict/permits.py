@@ -60,7 +60,7 @@ class Permits:
     def put_back(self) -> None:
         """Hands a permit to the first call that waits, or keeps it. Holders call `Permit.release` instead."""
         while self._waiters:
-            waiter = self._waiters.pop()
+            waiter = self._waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return

@@ -76,11 +76,11 @@ class ItemSource:
 
 
 class ItemBuffer:
-    """Encoded items between one producer and one consumer, BUFFER_BYTES_MAX of them."""
+    """Encoded items between one producer and one consumer, about `bytes_max` of them."""
 
     __slots__ = ("_bytes", "_bytes_max", "_is_dropping", "_is_ended", "_items", "_loop", "_reader", "_writer")
 
-    def __init__(self, bytes_max: int = BUFFER_BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int) -> None:
         self._bytes_max = bytes_max
         self._items: deque[bytes] = deque()
         self._bytes = 0
@@ -95,12 +95,10 @@ class ItemBuffer:
 
         Lets the event loop run once: a generator that never suspends would send nothing before it has ended.
         """
-        if self._is_dropping:
-            item = b""  # a sign of life for the one who waits for the end
-            self._items.clear()
-        self._items.append(item)
-        self._bytes += len(item) + ITEM_OVERHEAD_BYTES
-        _wake(self._reader)
+        if not self._is_dropping:
+            self._items.append(item)
+            self._bytes += len(item) + ITEM_OVERHEAD_BYTES
+            _wake(self._reader)
         await asyncio.sleep(0)
         while self._bytes > self._bytes_max and not self._is_dropping:
             self._writer = self._loop.create_future()
@@ -112,7 +110,7 @@ class ItemBuffer:
         _wake(self._reader)
 
     def drop(self) -> None:
-        """The client is gone: what is there and what will come is of no use."""
+        """Nobody will take what is there or what will come."""
         self._is_dropping = True
         self._items.clear()
         _wake(self._writer)
@@ -157,14 +155,21 @@ class Streamer:
 
     Args:
         read_timeout_s: Longest time between two items.
+        buffer_bytes_max: What one stream may hold for its client.
         on_failure: Called with what a generator raised. Its stream ends there as if it were complete (truss.md section
             10.7).
     """
 
     def __init__(
-        self, threads: ThreadPool, read_timeout_s: float, on_failure: Callable[[BaseException], object]
+        self,
+        threads: ThreadPool,
+        read_timeout_s: float,
+        on_failure: Callable[[BaseException], object],
+        *,
+        buffer_bytes_max: int = BUFFER_BYTES_MAX,
     ) -> None:
         self._threads = threads
+        self._buffer_bytes_max = buffer_bytes_max
         self._read_timeout_s = read_timeout_s
         self._on_failure = on_failure
         self._leftovers: set[asyncio.Task[None]] = set()
@@ -184,7 +189,7 @@ class Streamer:
             StreamReadTimeoutError: The generator took too long for an item, and is left to itself. It keeps its permit.
             OSError: The client had left.
         """
-        buffer = ItemBuffer()
+        buffer = ItemBuffer(self._buffer_bytes_max)
         source = ItemSource(generator, self._threads)
         producer = asyncio.get_running_loop().create_task(self._produce(source, buffer))
         if permit is not None:
@@ -197,7 +202,6 @@ class Streamer:
             self._leave(producer)
             raise
         except BaseException:
-            buffer.drop()
             producer.cancel()
             await _settled(producer)
             raise
@@ -229,7 +233,6 @@ class Streamer:
         except OSError as exc:
             gone = exc
         if gone is not None:
-            buffer.drop()
             while await buffer.get(self._read_timeout_s) is not None:
                 pass
         return gone

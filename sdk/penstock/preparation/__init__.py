@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from penstock.preparation.build_process import Report
+from penstock.preparation.deployment import Prepared, prepare
 from penstock.preparation.environment import build_environment
 from penstock.preparation.errors import PreparationError
 from penstock.preparation.plan import needs_preparation
-from penstock.preparation.prepare import Prepared, prepare
 from penstock.truss import TrussConfig
 
 __all__ = ["PreparationError", "Prepared", "ensure_environment", "needs_preparation", "prepare"]

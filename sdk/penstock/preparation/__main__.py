@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from penstock.lifeline import end_process, watch_lifeline
+from penstock.preparation.deployment import mark_used, prepare
 from penstock.preparation.errors import PreparationError
-from penstock.preparation.prepare import mark_used, prepare
 from penstock.state_dir import write_atomically
 from penstock.truss import ConfigError, load_config
+
+CLEANUP_GRACE_S = 10.0
+"""Time to end what is running and to remove what is half built, once the starter of this process is gone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,9 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         required=True,
         help="file for the result (JSON); while it is there, its environment is not removed from the cache",
     )
+    parser.add_argument("--lifeline-fd", type=int, help="pipe whose end tells that the starter of this process is gone")
     options = parser.parse_args(argv)
     # An exception, so that what is running is ended, too.
     signal.signal(signal.SIGTERM, _end)
+    if options.lifeline_fd is not None:
+        try:
+            watch_lifeline(options.lifeline_fd, _end_orphaned)
+        except ValueError as exc:
+            parser.error(str(exc))
     try:
         result = _prepare(options.model_dir, options.cache_dir, options.result)
     except (PreparationError, ConfigError) as exc:
@@ -58,6 +70,12 @@ def _fail(result_file: Path, text: str) -> int:
 def _report(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
+
+
+def _end_orphaned() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(CLEANUP_GRACE_S)
+    end_process()
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

@@ -254,8 +254,8 @@ class Section:
             self.refuse(key, f"must be a list of {what}, got {describe(value)}")
             return []
         node = self._node_of(key)
-        nodes: Sequence[yaml.Node | None] = node.value if isinstance(node, yaml.SequenceNode) else ()
-        return list(zip(value, nodes if len(nodes) == len(value) else [node] * len(value), strict=True))
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node] * len(value)
+        return list(zip(value, nodes, strict=True))
 
     def _contained(self, key: str, value: str | None, place: str) -> str | None:
         if value and (value.startswith("/") or ".." in value.split("/") or "\0" in value):

@@ -141,7 +141,7 @@ class Cache:
         folder = self.partial_files_of(key)
         folder.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            missing = max((size or 0) - _tree_bytes(folder.parent), 0)
+            missing = max((size or 0) - _payload_bytes(folder.parent), 0)
             self._make_room(missing, own=key)
             plan = {"bytes": size or 0, "what": what}
             (folder.parent / "plan.json").write_text(json.dumps(plan), "utf-8")
@@ -219,19 +219,19 @@ class Cache:
             self._evict(occupant, "least recently used, and room is needed")
 
     def _no_room(self, occupants: list[Occupant], size: int, *, over: int, lacking: int) -> WeightsError:
-        needed = sum(occupant.size for occupant in occupants if occupant.is_needed)
+        needed = size_text(sum(occupant.size for occupant in occupants if occupant.is_needed))
         if over >= lacking:
+            what = f"{size_text(size)} more do not fit into the weights cache" if size else "there is no more room in"
             return WeightsError(
                 "",
-                f"{size_text(size)} more do not fit into the weights cache {self._root}: its bound is "
-                f"{size_text(self.bytes_max)}, and {size_text(needed)} are in use by deployments; "
-                f"raise {CACHE_BYTES_VARIABLE}, or remove a deployment",
+                f"{what} {self._root}: its bound is {size_text(self.bytes_max)}, and {needed} are in use by "
+                f"deployments; raise {CACHE_BYTES_VARIABLE}, or remove a deployment",
             )
-        free = shutil.disk_usage(self._root).free
+        free = size_text(shutil.disk_usage(self._root).free)
         return WeightsError(
             "",
-            f"{size_text(size)} more do not fit on the disk of {self._root}: {size_text(free)} are free, "
-            f"and {size_text(needed)} of the cache are in use by deployments; make room, or choose another folder",
+            f"{size_text(size + FREE_MIN_BYTES)} must be free on the disk of {self._root}, and {free} are; {needed} of "
+            "the weights cache are in use by deployments; make room, or choose another folder",
         )
 
     def _evict(self, occupant: Occupant, reason: str) -> None:
@@ -256,7 +256,7 @@ class Cache:
         for folder in sorted(self._partial.iterdir()):
             key = folder.name
             is_held = key == own or self._is_held(key)
-            size = _tree_bytes(folder)
+            size = _payload_bytes(folder)
             planned, what = _read_plan(folder / "plan.json")
             if is_held and key != own:
                 size = max(size, planned)
@@ -309,6 +309,10 @@ def _tree_bytes(folder: Path) -> int:
             if stat.S_ISREG(found.st_mode):
                 total += found.st_size
     return total
+
+
+def _payload_bytes(partial: Path) -> int:
+    return _tree_bytes(partial / "files") + _tree_bytes(partial / "parts")
 
 
 def _newest_change(folder: Path) -> float:

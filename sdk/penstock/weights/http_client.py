@@ -99,11 +99,12 @@ class HttpClient:
         try:
             response = self._opener.open(request, timeout=self._timeout_s)
         except urllib.error.URLError as exc:
+            if isinstance(exc.reason, TimeoutError):
+                raise self._silence(parts) from None
             is_final = isinstance(exc.reason, ssl.SSLCertVerificationError)
             raise TransferError(f"{_host(parts)} cannot be reached: {exc.reason}", retryable=not is_final) from None
         except TimeoutError:
-            message = f"{_host(parts)} did not answer within {self._timeout_s:g} s"
-            raise TransferError(message, retryable=True) from None
+            raise self._silence(parts) from None
         except (http.client.HTTPException, OSError) as exc:
             message = f"{_host(parts)} gave no valid answer: {type(exc).__name__}: {exc}"
             raise TransferError(message, retryable=True) from None
@@ -112,6 +113,9 @@ class HttpClient:
             message = f"the request to {_host(parts)} is not valid: {type(exc).__name__}"
             raise TransferError(message, retryable=False) from None
         return cast(http.client.HTTPResponse, response)
+
+    def _silence(self, parts: SplitResult) -> TransferError:
+        return TransferError(f"{_host(parts)} did not answer within {self._timeout_s:g} s", retryable=True)
 
 
 def refusal(url: str, status: int, reason: str, headers: Mapping[str, str], now: datetime) -> TransferError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,15 +128,15 @@ def config(text: str = "") -> TrussConfig:
 
 
 def make_app(settings: str = "", /, **methods: Any) -> RequestApp:
-    """Makes an app for a model with these methods; `settings` is its config.yaml. Needs the running loop."""
+    """Makes an app for a model with these methods; `settings` is its config.yaml."""
     return RequestApp(loaded(type("Model", (), methods)()), config(settings))
 
 
-def ask(app: Callable[[], RequestApp], *args: Any, **options: Any) -> Answer:
+def ask(app: RequestApp, *args: Any, **options: Any) -> Answer:
     """Has an app answer one request, on a real loop."""
 
     async def main() -> Answer:
-        return await AsgiCall(*args, **options).run(app())
+        return await AsgiCall(*args, **options).run(app)
 
     return asyncio.run(main())
 

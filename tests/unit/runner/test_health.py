@@ -26,7 +26,7 @@ def test_healthy_replica_needs_nothing() -> None:
     core = health()
 
     assert [core.observe(True, now) for now in (0, 10, 20)] == [NOTHING] * 3
-    assert core.note(20) == ""
+    assert core.note == ""
     assert core.has_traffic
 
 
@@ -36,7 +36,7 @@ def test_checks_that_fail_for_less_than_the_threshold_change_nothing() -> None:
     assert [core.observe(False, now) for now in (10, 20, 30, 40, 50, 60, 69.9)] == [NOTHING] * 7
     assert core.is_failing
     assert core.has_traffic
-    assert core.note(70) == "`is_healthy` fails for 60 s; still admits calls"
+    assert core.note == "`is_healthy` fails; still admits calls"
 
 
 def test_traffic_stops_once_at_its_threshold_and_restart_comes_once_at_its_own() -> None:
@@ -45,7 +45,7 @@ def test_traffic_stops_once_at_its_threshold_and_restart_comes_once_at_its_own()
 
     assert core.observe(False, 70) == HealthEffects(traffic=False)
     assert core.observe(False, 80) == NOTHING
-    assert core.note(80) == "`is_healthy` fails for 70 s; admits no new calls"
+    assert core.note == "`is_healthy` fails; admits no new calls"
     restart = core.observe(False, 130)
     assert restart == HealthEffects(
         restart_reason="`is_healthy` has failed for 120 s, and `runtime.health_checks.restart_threshold_seconds` is 120"

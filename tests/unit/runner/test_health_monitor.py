@@ -119,7 +119,7 @@ def test_failing_model_loses_its_traffic_then_is_to_be_restarted_and_may_recover
         assert (stopped_at, traffic) == (pytest.approx(40), False)
         assert restart_at == pytest.approx(70)
         assert "`is_healthy` has failed for 60 s" in str(reason)
-        assert bench.monitor.note == "`is_healthy` fails for 95 s; admits no new calls"
+        assert bench.monitor.note == "`is_healthy` fails; admits no new calls"
         model.answers = lambda: True
         await bench.until(115)
         assert bench.said[2:] == [(pytest.approx(110), True)]

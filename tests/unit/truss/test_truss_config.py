@@ -116,6 +116,30 @@ qqq: 1
     ]
 
 
+@pytest.mark.parametrize(
+    "section",
+    [
+        "runtime.transport",
+        "runtime.health_checks",
+        "base_image",
+        "build",
+        "resources",
+        "penstock.limits",
+        "docker_server",
+    ],
+)
+def test_unknown_keys_of_every_section_are_warned_of(section: str) -> None:
+    server = "start_command: x, server_port: 1, predict_endpoint: /, readiness_endpoint: /, liveness_endpoint: /, "
+    content = f"{{{server if section == 'docker_server' else ''}qqq: 1}}"
+    for name in reversed(section.split(".")):
+        content = f"{{{name}: {content}}}"
+
+    (warning,) = parse_config(content.encode(), name_default="m").warnings
+
+    assert warning.key == f"{section}.qqq"
+    assert warning.message.startswith("is not known and has no effect; known keys: ")
+
+
 def test_warnings_stand_in_the_order_of_the_file() -> None:
     content = b"trt_llm: {a: 1}\nspec_version: '1.0'\nmodel_name: a\npython_version: py39\nmodel_name: b\n"
 
@@ -177,6 +201,7 @@ model_name: [x]
         ("model_module_dir: ../elsewhere", "must be a path inside the Truss directory"),
         ("requirements_file: ../requirements.txt", "must be a path inside the Truss directory"),
         ("examples_filename: /examples.yaml", "must be a path inside the Truss directory"),
+        ("environment_variables: [a]", "environment_variables: must be a mapping of names to values, got a list"),
         ("model_metadata: [a]", "model_metadata: must be a mapping, got a list"),
         ("requirements: [a, null]", "requirements[1]: must be text, got null"),
         ("build_commands: ls", "build_commands: must be a list of texts, got text 'ls'"),
@@ -185,7 +210,8 @@ model_name: [x]
     ],
 )
 def test_values_that_cannot_hold_are_refused(content: str, message: str) -> None:
-    assert message in problems(content)[0]
+    (problem,) = problems(content)
+    assert message in problem
 
 
 def test_variables_of_the_platform_are_warned_of() -> None:

@@ -23,12 +23,13 @@ zzz: {deep: [1, 2.5, null, true, 'true', '1']}
 description: |
   Two
   lines
-runtime: {from_the_future: 1, predict_concurrency: 3}
+runtime: {from_the_future: 1, enable_debug_logs: true}
 day: 2024-01-02
 1: number as a key
 """
     again = read(dump_config(read(content)))
 
+    assert list(again.raw["runtime"]) == ["from_the_future", "enable_debug_logs"]
     assert list(again.raw) == ["model_name", "zzz", "description", "runtime", "day", 1]
     assert again.raw == read(content).raw
     assert again.raw["day"] == datetime.date(2024, 1, 2)

@@ -49,6 +49,7 @@ def section(content: str) -> tuple[Section, list[Problem], list[Problem]]:
         ("[a]", lambda s: s.scalars("k"), {}, "must be a mapping of names to values, got a list"),
         ("{1: a}", lambda s: s.scalars("k"), {}, "names must be text, got number 1"),
         ("/etc", lambda s: s.path("k", "d"), "d", "must be a path inside the Truss directory, got text '/etc'"),
+        ('"a\\0b"', lambda s: s.path("k", "d"), "d", "must be a path inside the Truss directory"),
         ("a/../../b", lambda s: s.path("k", "d"), "d", "must be a path inside the Truss directory"),
         ("a", lambda s: s.section("k").text("x", "d"), "d", "must be a mapping, got text 'a'"),
     ],

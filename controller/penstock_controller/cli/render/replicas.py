@@ -108,11 +108,12 @@ def draining_table(replicas: Sequence[admin_pb2.ReplicaView], now_wall: float, s
 def _state(r: admin_pb2.ReplicaView) -> Cell:
     marks = [
         (r.crash_looping, "crash loop"),
+        (r.unhealthy, "unhealthy"),
         (r.suspect, "suspect"),
         (r.cordoned and not r.suspect, f"cordoned: {printable(r.cordon_reason)}" if r.cordon_reason else "cordoned"),
     ]
     said = [text for holds, text in marks if holds]
-    tone = Tone.BAD if r.crash_looping else Tone.WARNING if said else state_tone(r.state)
+    tone = Tone.BAD if r.crash_looping or r.unhealthy else Tone.WARNING if said else state_tone(r.state)
     return Cell(state_word(r.state) + (f" ({', '.join(said)})" if said else ""), tone)
 
 

@@ -15,7 +15,7 @@ from penstock_controller.cli.render.verdict import Condition, Verdict, condition
 from penstock_controller.cli.render.wording import (
     decision_change,
     due,
-    last_line,
+    headline,
     one_line,
     printable,
     seconds_in,
@@ -32,7 +32,7 @@ REASON_CELLS_MAX = 40
 
 NO_DEPLOYMENTS = "No deployments. Start one with: penstock up DIRECTORY"
 
-DEPLOYMENT_COLUMNS = (
+_COLUMNS = (
     Column("MODEL", least=12),
     Column("DEPLOYMENT"),
     Column("ENVIRONMENT", leaves=2, least=11),
@@ -42,8 +42,10 @@ DEPLOYMENT_COLUMNS = (
     Column("STREAMS"),
     Column("WAITING", leaves=1),
     Column("LAST SCALE", leaves=3, least=12),
-    Column("CONDITION", least=28),
 )
+_PHASE = Column("PHASE")
+"""With -o wide only."""
+_CONDITION = Column("CONDITION", least=28)
 
 _VERDICT_TONES = {
     Verdict.HEALTHY: Tone.GOOD,
@@ -60,6 +62,9 @@ _CONDITION_TONES = {
     Condition.STARTING: Tone.WARNING,
     Condition.WAITING: Tone.WARNING,
     Condition.SHORT: Tone.WARNING,
+    Condition.BUILDING: Tone.WARNING,
+    Condition.BUILD_FAILED: Tone.BAD,
+    Condition.UNHEALTHY: Tone.BAD,
     Condition.FAILING: Tone.BAD,
     Condition.CRASH_LOOP: Tone.BAD,
     Condition.UNAVAILABLE: Tone.BAD,
@@ -97,7 +102,12 @@ def render_status(
 
 def sort_titles() -> set[str]:
     """Returns the titles by which a table of a status can be sorted."""
-    columns = (*DEPLOYMENT_COLUMNS, *replica_columns(Style(wide=True)), *DRAINING_COLUMNS, *EDGE_COLUMNS)
+    columns = (
+        *deployment_columns(Style(wide=True)),
+        *replica_columns(Style(wide=True)),
+        *DRAINING_COLUMNS,
+        *EDGE_COLUMNS,
+    )
     return {column.title for column in columns}
 
 
@@ -119,6 +129,10 @@ def header(status: admin_pb2.GetStatusResponse, *, now_wall: float, style: Style
     return style.paint(word, _VERDICT_TONES[word]) + text.removeprefix(word)
 
 
+def deployment_columns(style: Style) -> tuple[Column, ...]:
+    return (*_COLUMNS, *((_PHASE,) if style.wide else ()), _CONDITION)
+
+
 def deployment_table(status: admin_pb2.GetStatusResponse, now_wall: float, style: Style) -> Grid:
     if not status.deployments:
         return Grid(NO_DEPLOYMENTS)
@@ -136,10 +150,11 @@ def deployment_table(status: admin_pb2.GetStatusResponse, now_wall: float, style
             streams(d, leaving[d.deployment_id]),
             waiting(d),
             _last_scale(d, now_wall, style),
+            *((d.phase or "-",) if style.wide else ()),
             condition_cell(d, now_wall, recovering=status.controller.recovering),
         )
 
-    return grid(DEPLOYMENT_COLUMNS, map(row, status.deployments), style)
+    return grid(deployment_columns(style), map(row, status.deployments), style)
 
 
 def streams_on_draining(replicas: Iterable[admin_pb2.ReplicaView]) -> Counter[str]:
@@ -189,7 +204,7 @@ def why(d: admin_pb2.DeploymentStatus, style: Style, *, by_id: bool) -> str:
     if d.blocked:
         line += f"; blocked: {one_line(d.blocked, style)}"
     if d.message:
-        line += f"; {last_line(d.message, style)}"
+        line += f"; {one_line(headline(d), style)}"
     first, *words = line.split(" ")
     return _wrapped(first, words, style, gap=" ")
 

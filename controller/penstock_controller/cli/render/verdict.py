@@ -42,6 +42,12 @@ class Condition(StrEnum):
     """Fewer replicas than wanted are there or load."""
     FAILING = "failing"
     """A replica has failed."""
+    BUILDING = "building"
+    """Its environment, build commands or weights are prepared."""
+    BUILD_FAILED = "build failed"
+    """They could not be; no replica is started."""
+    UNHEALTHY = "unhealthy"
+    """No replica takes streams: the model's own health check fails."""
     CRASH_LOOP = "crash loop"
     """A replica fails again and again."""
     UNAVAILABLE = "unavailable"
@@ -60,7 +66,14 @@ class Sync(StrEnum):
 
 
 HEALTHY_CONDITIONS = frozenset(
-    {Condition.OK, Condition.AT_ZERO, Condition.STARTING, Condition.SCALING_UP, Condition.SCALING_DOWN}
+    {
+        Condition.OK,
+        Condition.AT_ZERO,
+        Condition.BUILDING,
+        Condition.STARTING,
+        Condition.SCALING_UP,
+        Condition.SCALING_DOWN,
+    }
 )
 
 
@@ -80,6 +93,11 @@ def verdict(status: admin_pb2.GetStatusResponse) -> Verdict:
 
 def is_unavailable(d: admin_pb2.DeploymentStatus) -> bool:
     """Whether it should serve and does not: nothing is ready, and what loads, if anything, has failed before."""
+    if d.phase == "BUILDING":
+        return False
+    if d.phase == "BUILD_FAILED":
+        # What no environment points to serves nobody yet.
+        return bool(d.environments)
     failed = d.failed_replicas or d.crash_looping_replicas
     return not d.retired and d.target_replicas > 0 and d.ready_replicas == 0 and bool(failed or not d.starting_replicas)
 
@@ -88,9 +106,12 @@ def condition(d: admin_pb2.DeploymentStatus, *, recovering: bool = False) -> Con
     """Judges one deployment, the worst first. `recovering` is the controller's."""
     coming = d.ready_replicas + d.starting_replicas
     judged = (
+        (d.phase == "BUILD_FAILED", Condition.BUILD_FAILED),
+        (d.phase == "BUILDING", Condition.BUILDING),
         (d.crash_looping_replicas > 0, Condition.CRASH_LOOP),
         (d.failed_replicas > 0, Condition.FAILING),
         (recovering and coming < d.target_replicas, Condition.RECOVERING),
+        (d.phase == "UNHEALTHY", Condition.UNHEALTHY),
         (is_unavailable(d), Condition.UNAVAILABLE),
         (d.waiting_streams > 0 and bool(d.blocked), Condition.WAITING),
         (coming < d.target_replicas, Condition.SHORT),

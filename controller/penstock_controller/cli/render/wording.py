@@ -46,6 +46,12 @@ def last_line(text: str, style: Style) -> str:
     return one_line((text.strip().splitlines() or [""])[-1], style)
 
 
+def headline(d: admin_pb2.DeploymentStatus) -> str:
+    """Returns the line of a deployment's message that says what is wrong: of a failed build the first."""
+    lines = d.message.strip().splitlines() or [""]
+    return lines[0 if d.phase == "BUILD_FAILED" else -1]
+
+
 def state_word(state: control_pb2.ReplicaState.ValueType) -> str:
     """Returns "ready" for REPLICA_STATE_READY, and so on; "starting" for a state that is not known."""
     if state == control_pb2.REPLICA_STATE_UNSPECIFIED:

@@ -15,6 +15,7 @@ from penstock_controller.cli.arguments import add_command, duration
 from penstock_controller.cli.connection import TIMEOUT_S, add_connection, connected
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.quantities import counted, span, to_duration
+from penstock_controller.cli.render.wording import headline
 
 DEADLINE_S_MAX = 30 * 86400.0
 WAIT_S = 600.0
@@ -140,5 +141,5 @@ def _missing(status: admin_pb2.GetStatusResponse, answer: admin_pb2.PromoteDeplo
             f"{answer.environment} will not point to {answer.to_deployment_id}: "
             "the promotion was taken back, or another one took its place"
         )
-    why = found.message.strip().splitlines()
-    return f"{answer.to_deployment_id} has no ready replica yet" + (f" ({why[-1]})" if why else "")
+    why = headline(found)
+    return f"{answer.to_deployment_id} has no ready replica yet" + (f" ({why})" if why else "")

@@ -26,7 +26,7 @@ async def websocket(self: object, websocket: Any) -> None: ...
 
 
 def test_predict_answers_in_json() -> None:
-    answer = ask(lambda: make_app(predict=echo), body=b'{"a": [1, null, "\\u00e9"]}')
+    answer = ask(make_app(predict=echo), body=b'{"a": [1, null, "\\u00e9"]}')
 
     assert (answer.status, answer.json()) == (200, {"a": [1, None, "é"]})
     assert answer.headers["content-type"] == "application/json"
@@ -35,12 +35,12 @@ def test_predict_answers_in_json() -> None:
 
 @pytest.mark.parametrize("path", ["/v1/models/model:predict", "/v1/models/model:predict_binary", "/invocations"])
 def test_every_path_of_predict_leads_to_it(path: str) -> None:
-    assert ask(lambda: make_app(predict=echo), path, body=b"[1]").json() == [1]
+    assert ask(make_app(predict=echo), path, body=b"[1]").json() == [1]
 
 
 def test_predict_answers_msgpack_with_msgpack() -> None:
     answer = ask(
-        lambda: make_app(predict=echo),
+        make_app(predict=echo),
         body=msgpack.packb({"a": b"\0"}),
         headers={"Content-Type": "Application/Octet-Stream; x=1"},
     )
@@ -57,14 +57,14 @@ def test_the_first_step_gets_a_pydantic_model() -> None:
     def predict(self: object, inputs: Question) -> Any:
         return inputs.text.upper()
 
-    assert ask(lambda: make_app(predict=predict), body=b'{"text": "hi"}').json() == "HI"
-    refused = ask(lambda: make_app(predict=predict), body=b"{}")
+    assert ask(make_app(predict=predict), body=b'{"text": "hi"}').json() == "HI"
+    refused = ask(make_app(predict=predict), body=b"{}")
     assert refused.status == 400
     assert "`text`" in refused.json()["error"]
 
 
 def test_a_body_that_is_no_json_is_refused() -> None:
-    answer = ask(lambda: make_app(predict=echo), body=b"{")
+    answer = ask(make_app(predict=echo), body=b"{")
 
     assert (answer.status, answer.headers["x-baseten-error-code"]) == (400, "700")
 
@@ -72,22 +72,22 @@ def test_a_body_that_is_no_json_is_refused() -> None:
 def test_a_body_above_the_limit_is_refused() -> None:
     settings = "penstock: {limits: {message_bytes_max: 10}}"
 
-    assert ask(lambda: make_app(settings, predict=echo), body=[b'"12345', b'67890"']).status == 413
-    assert ask(lambda: make_app(settings, predict=echo), body=[b'"1234', b'5678"']).status == 200
+    assert ask(make_app(settings, predict=echo), body=[b'"12345', b'67890"']).status == 413
+    assert ask(make_app(settings, predict=echo), body=[b'"1234', b'5678"']).status == 200
 
 
 def test_a_body_is_not_parsed_for_a_method_that_takes_the_request_only() -> None:
     async def predict(self: object, request: fastapi.Request) -> Any:
         return (await request.body()).decode()
 
-    assert ask(lambda: make_app(predict=predict), body=[b"{ no ", b"json"]).json() == "{ no json"
+    assert ask(make_app(predict=predict), body=[b"{ no ", b"json"]).json() == "{ no json"
 
 
 def test_a_model_reads_the_body_again_from_the_request() -> None:
     async def predict(self: object, inputs: Any, request: fastapi.Request) -> Any:
         return [inputs, await request.json(), request.headers["traceparent"]]
 
-    answer = ask(lambda: make_app(predict=predict), body=b"[7]", headers={"traceparent": "TRACE_ID"})
+    answer = ask(make_app(predict=predict), body=b"[7]", headers={"traceparent": "TRACE_ID"})
 
     assert answer.json() == [[7], [7], "TRACE_ID"]
 
@@ -97,7 +97,7 @@ def test_what_the_model_raises_stays_here() -> None:
         raise ValueError("the password is 1234")
 
     with structlog.testing.capture_logs() as logs:
-        answer = ask(lambda: make_app(predict=predict))
+        answer = ask(make_app(predict=predict))
 
     assert (answer.status, answer.json()) == (500, {"error": MODEL_ERROR_MESSAGE})
     assert (answer.headers["x-baseten-error-source"], answer.headers["x-baseten-error-code"]) == ("04", "600")
@@ -113,7 +113,7 @@ def test_no_exception_of_the_model_ends_the_replica(error: BaseException, is_asy
     async def coroutine(self: object, inputs: Any) -> Any:
         raise error
 
-    assert ask(lambda: make_app(predict=coroutine if is_async else sync)).status == 500
+    assert ask(make_app(predict=coroutine if is_async else sync)).status == 500
 
 
 def test_a_model_that_awaits_what_was_cancelled_has_failed() -> None:
@@ -122,14 +122,14 @@ def test_a_model_that_awaits_what_was_cancelled_has_failed() -> None:
         future.cancel()
         await future
 
-    assert ask(lambda: make_app(predict=predict)).status == 500
+    assert ask(make_app(predict=predict)).status == 500
 
 
 def test_an_http_exception_has_its_status_and_detail() -> None:
     def predict(self: object, inputs: Any) -> Any:
         raise fastapi.HTTPException(status_code=418, detail={"is": "a teapot"}, headers={"x-tea": "green"})
 
-    answer = ask(lambda: make_app(predict=predict))
+    answer = ask(make_app(predict=predict))
 
     assert (answer.status, answer.json(), answer.headers["x-tea"]) == (418, {"error": {"is": "a teapot"}}, "green")
 
@@ -138,7 +138,7 @@ def test_a_result_without_a_form_is_an_error_of_the_server() -> None:
     async def predict(self: object, inputs: Any) -> Any:
         return object()
 
-    answer = ask(lambda: make_app(predict=predict))
+    answer = ask(make_app(predict=predict))
 
     assert (answer.status, answer.headers["x-baseten-error-code"]) == (500, "500")
 
@@ -171,9 +171,9 @@ OPENAI = [
 
 @pytest.mark.parametrize(("name", "path"), OPENAI)
 def test_the_methods_in_the_style_of_openai_have_paths_of_their_own(name: str, path: str) -> None:
-    assert ask(lambda: make_app(predict=echo, **{name: echo}), path, body=b"[1]").json() == [1]
-    assert ask(lambda: make_app(websocket=websocket, **{name: echo}), path, body=b"[1]").json() == [1]
-    missing = ask(lambda: make_app(predict=echo), path)
+    assert ask(make_app(predict=echo, **{name: echo}), path, body=b"[1]").json() == [1]
+    assert ask(make_app(websocket=websocket, **{name: echo}), path, body=b"[1]").json() == [1]
+    missing = ask(make_app(predict=echo), path)
     assert (missing.status, missing.headers["x-baseten-error-code"]) == (404, "700")
 
 
@@ -197,11 +197,11 @@ def test_they_may_take_the_request_only() -> None:
     async def method(self: object, request: fastapi.Request) -> Any:
         return (await request.body()).decode()
 
-    assert ask(lambda: make_app(predict=echo, embeddings=method), "/v1/embeddings", body=b"{").json() == "{"
+    assert ask(make_app(predict=echo, embeddings=method), "/v1/embeddings", body=b"{").json() == "{"
 
 
 def test_a_websocket_model_has_no_predict() -> None:
-    answer = ask(lambda: make_app(websocket=websocket))
+    answer = ask(make_app(websocket=websocket))
 
     assert (answer.status, answer.headers["x-baseten-error-code"]) == (404, "700")
 
@@ -220,7 +220,7 @@ def test_a_websocket_model_has_no_predict() -> None:
 )
 def test_the_other_paths(path: str, method: str, status: int, body: Any) -> None:
     with structlog.testing.capture_logs() as logs:
-        answer = ask(lambda: make_app(predict=echo), path, method=method, body=b"")
+        answer = ask(make_app(predict=echo), path, method=method, body=b"")
 
     assert (answer.status, answer.json()) == (status, body)
     assert logs == []
@@ -230,13 +230,13 @@ def test_the_schema_is_served() -> None:
     async def predict(self: object, inputs: Question) -> Question:
         return inputs
 
-    answer = ask(lambda: make_app(predict=predict), "/v1/models/model/schema", method="GET", body=b"")
+    answer = ask(make_app(predict=predict), "/v1/models/model/schema", method="GET", body=b"")
 
     assert answer.json()["input_schema"] == Question.model_json_schema()
 
 
 def test_another_model_is_missing() -> None:
-    answer = ask(lambda: make_app(predict=echo), "/v1/models/other:predict")
+    answer = ask(make_app(predict=echo), "/v1/models/other:predict")
 
     assert (answer.status, answer.headers["x-baseten-error-code"]) == (404, "600")
 
@@ -262,7 +262,7 @@ def healthy_if(value: Any, *, is_async: bool) -> Callable[..., Any]:
     [(True, 200), (1, 200), (False, 503), (None, 503), (ValueError("no"), 503), (SystemExit(), 503)],
 )
 def test_readiness_asks_the_model(value: Any, status: int, is_async: bool) -> None:
-    app = lambda: make_app(predict=echo, is_healthy=healthy_if(value, is_async=is_async))  # noqa: E731 needs the loop
+    app = make_app(predict=echo, is_healthy=healthy_if(value, is_async=is_async))
 
     with structlog.testing.capture_logs() as logs:
         answer = ask(app, "/v1/models/model", method="GET", body=b"")

@@ -22,14 +22,14 @@ JSON_ONLY = {"accept": "application/json"}
 
 def test_a_generator_with_postprocess_is_a_plain_error_whose_reason_is_in_the_log() -> None:
     with structlog.testing.capture_logs() as logs:
-        answer = ask(lambda: make_app(predict=generate, postprocess=echo))
+        answer = ask(make_app(predict=generate, postprocess=echo))
 
     assert (answer.status, answer.json()) == (500, {"error": MODEL_ERROR_MESSAGE})
     assert "ModelDefinitionError" in str(logs)
 
 
 def test_what_the_model_yields_is_streamed() -> None:
-    answer = ask(lambda: make_app(predict=generate))
+    answer = ask(make_app(predict=generate))
 
     assert (answer.status, answer.parts, answer.is_complete) == (200, [b"one ", b"two"], True)
     assert answer.headers == {"content-type": "application/octet-stream"}
@@ -39,7 +39,7 @@ def test_what_the_model_yields_is_streamed() -> None:
 def test_a_stream_is_gathered_for_a_caller_that_takes_json_only(is_post: bool) -> None:
     methods = {"predict": echo, "postprocess": generate} if is_post else {"predict": generate}
 
-    answer = ask(lambda: make_app(**methods), headers=JSON_ONLY)
+    answer = ask(make_app(**methods), headers=JSON_ONLY)
 
     assert (answer.json(), answer.headers["content-type"]) == ("one two", "application/json")
 
@@ -49,7 +49,7 @@ def test_a_stream_is_gathered_for_a_caller_that_takes_json_only(is_post: bool) -
     [{"accept": "application/json, */*"}, {**JSON_ONLY, "user-agent": "OpenAI/Python 1.61.0"}, {"accept": "*/*"}],
 )
 def test_a_stream_is_not_gathered_for_anybody_else(headers: dict[str, str]) -> None:
-    assert ask(lambda: make_app(predict=generate), headers=headers).parts == [b"one ", b"two"]
+    assert ask(make_app(predict=generate), headers=headers).parts == [b"one ", b"two"]
 
 
 def test_gathering_gives_the_permit_back() -> None:
@@ -67,7 +67,7 @@ def test_a_failure_while_gathering_is_an_error() -> None:
         yield "one"
         raise ValueError("no more")
 
-    assert ask(lambda: make_app(predict=predict), headers=JSON_ONLY).status == 500
+    assert ask(make_app(predict=predict), headers=JSON_ONLY).status == 500
 
 
 def test_an_exception_in_a_stream_is_logged_and_ends_it() -> None:
@@ -76,7 +76,7 @@ def test_an_exception_in_a_stream_is_logged_and_ends_it() -> None:
         raise ValueError("no more")
 
     with structlog.testing.capture_logs() as logs:
-        answer = ask(lambda: make_app(predict=predict))
+        answer = ask(make_app(predict=predict))
 
     assert (answer.parts, answer.is_complete) == ([b"one"], True)
     (log,) = logs
@@ -103,7 +103,7 @@ def test_a_response_of_the_model_is_passed_through() -> None:
     async def predict(self: object, inputs: Any) -> Any:
         return PlainTextResponse("tea", status_code=inputs, headers={"x-tea": "green"})
 
-    good, bad = (ask(lambda: make_app(predict=predict), body=status) for status in (b"201", b"404"))
+    good, bad = (ask(make_app(predict=predict), body=status) for status in (b"201", b"404"))
 
     assert (good.status, good.body, good.headers["x-tea"]) == (201, b"tea", "green")
     assert "x-baseten-error-source" not in good.headers
@@ -158,7 +158,7 @@ def test_a_response_that_fails_before_its_head_is_an_error() -> None:
     async def predict(self: object, inputs: Any) -> Any:
         return Broken("")
 
-    assert ask(lambda: make_app(predict=predict)).status == 500
+    assert ask(make_app(predict=predict)).status == 500
 
 
 def test_a_background_task_that_fails_leaves_the_response_as_it_is() -> None:
@@ -169,7 +169,7 @@ def test_a_background_task_that_fails_leaves_the_response_as_it_is() -> None:
         return PlainTextResponse("done", background=BackgroundTask(fail))
 
     with structlog.testing.capture_logs() as logs:
-        answer = ask(lambda: make_app(predict=predict))
+        answer = ask(make_app(predict=predict))
 
     assert (answer.body, answer.is_complete) == (b"done", True)
     assert "too late" in str(logs)

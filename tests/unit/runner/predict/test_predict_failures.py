@@ -94,6 +94,10 @@ def test_body_of_an_exception_is_that_of_truss_to_the_byte() -> None:
     assert failed(ValueError("x"))[0].body == b'{"error":"Internal Server Error (in model/chainlet)."}'
 
 
+def test_details_beyond_ascii_are_sent_as_they_are() -> None:
+    assert failed(fastapi.HTTPException(400, "日本"))[0].body == '{"error":"日本"}'.encode()
+
+
 @pytest.fixture
 def deep_model(tmp_path: Path) -> Callable[[], BaseException]:
     """Raises through two frames of model.py, with one of a package of the model between them and one below."""

@@ -298,12 +298,9 @@ def test_model_of_the_input_is_found_by_its_annotation(name: str, expected: type
 
 
 def test_model_is_found_behind_decorators_and_in_callables() -> None:
-    def decorated(method: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(method)
-        def inner(*args: Any) -> Any:
-            return method(*args)
-
-        return inner
+    elsewhere: dict[str, Any] = {"wraps": functools.wraps}
+    exec("def decorated(method):\n    return wraps(method)(lambda *args: method(*args))", elsewhere)
+    decorated: Callable[..., Any] = elsewhere["decorated"]
 
     class Wrapped:
         @decorated

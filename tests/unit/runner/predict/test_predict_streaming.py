@@ -260,6 +260,29 @@ def test_a_model_that_yields_nothing_for_too_long_is_cut_off() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("items_before", [1, 3])
+def test_a_generator_that_was_cut_off_runs_to_its_end_with_nobody_reading(items_before: int) -> None:
+    async def main() -> None:
+        told: list[BaseException] = []
+        streamer = Streamer(ThreadPool(1), 5, told.append, buffer_bytes_max=1000)
+        ended = asyncio.Event()
+
+        async def generate() -> AsyncIterator[str]:
+            for _ in range(items_before):
+                yield "x" * 400
+            await asyncio.sleep(10)
+            for _ in range(100):
+                yield "x" * 400
+            ended.set()
+
+        with pytest.raises(StreamReadTimeoutError):
+            await streamer.send(generate(), None, AsgiCall().send)
+        async with asyncio.timeout(10):
+            await ended.wait()
+
+    run_virtual(main())
+
+
 def test_too_many_generators_that_were_cut_off_are_cancelled() -> None:
     async def main() -> None:
         streamer = make_streamer(read_timeout_s=1)

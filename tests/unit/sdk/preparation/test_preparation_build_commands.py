@@ -81,7 +81,7 @@ def test_a_folder_knows_for_which_build_the_commands_have_run(model_dir: Path) -
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
 
     with pytest.raises(PreparationError, match="cannot be written"):
         run(model_dir, "true")

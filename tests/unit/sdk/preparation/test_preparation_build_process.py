@@ -81,7 +81,7 @@ def test_an_interruption_ends_the_program(tmp_path: Path, monkeypatch: pytest.Mo
         if pids:
             raise Interrupted
 
-    monkeypatch.setattr(build_process.time, "sleep", interrupt)
+    monkeypatch.setattr(time, "sleep", interrupt)
     with pytest.raises(Interrupted):
         run_program(["/bin/sh", "-c", "echo $$; sleep 100"], cwd=tmp_path, env={}, timeout_s=20, report=report)
 

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pytest
 from penstock.preparation import environment_cache as module
 from penstock.preparation.environment_cache import EnvironmentCache, Record
 from penstock.preparation.errors import PreparationError
+from penstock.preparation.eviction import Eviction, Kept
 
 
 @pytest.fixture
@@ -167,6 +168,9 @@ def test_one_whose_interpreter_runs_stays(cache: EnvironmentCache) -> None:
     (place / "bin" / "python").symlink_to("/bin/sleep")
     with subprocess.Popen([place / "bin" / "python", "100"]) as process:
         try:
+            # Its command line appears a moment after its start.
+            while not Path(f"/proc/{process.pid}/cmdline").read_bytes():
+                pass
             _, over = trim(cache, 0)
         finally:
             process.kill()
@@ -185,12 +189,11 @@ def test_one_that_another_process_holds_stays(cache: EnvironmentCache, folder: P
 
 def test_one_that_was_used_since_it_was_chosen_stays(cache: EnvironmentCache, monkeypatch: pytest.MonkeyPatch) -> None:
     place = add(cache, "k")
-    choose = module.choose_evictions
 
-    def choose_late(*args: object, **kwargs: object) -> object:
-        chosen = choose(*args, **kwargs)  # type: ignore[arg-type]  # handed on as they come
+    def choose_late(entries: Iterable[Kept], **_bounds: object) -> Eviction:
+        keys = tuple(entry.key for entry in entries)
         os.utime(place / module.RECORD_NAME)
-        return chosen
+        return Eviction(keys, is_enough=True)
 
     monkeypatch.setattr(module, "choose_evictions", choose_late)
     trim(cache, 0)

@@ -109,7 +109,7 @@ def test_a_server_that_is_not_there_may_come_back() -> None:
 def test_a_server_that_does_not_answer_is_left_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
-        with pytest.raises(TransferError, match="did not answer|timed out") as caught:
+        with pytest.raises(TransferError, match="did not answer within") as caught:
             HttpClient(timeout_s=0.2).get(url, {})
 
     assert caught.value.retryable

@@ -36,7 +36,7 @@ def test_what_is_ignored_is_never_wanted_and_what_is_allowed_is(name: str, allow
 
     if any(fnmatchcase(name, pattern) for pattern in ignore):
         assert not wanted
-    elif not ignore and (not allow or name in allow and not set(name) & set("*?[")):
+    elif not ignore and (not allow or (name in allow and not set(name) & set("*?["))):
         assert wanted
 
 

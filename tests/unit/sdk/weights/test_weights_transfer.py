@@ -212,7 +212,7 @@ def test_as_long_as_bytes_come_it_goes_on(tmp_path: Path) -> None:
 def test_a_final_refusal_is_not_tried_again(tmp_path: Path) -> None:
     bench = Bench(tmp_path, Answer(refuse=TransferError("answered 404", retryable=False)))
 
-    with pytest.raises(WeightsError, match="answered 404$"):
+    with pytest.raises(WeightsError, match=r"answered 404$"):
         bench.fetch()
 
     assert len(bench.origin.asked) == 1

@@ -7,9 +7,9 @@ from types import ModuleType
 
 import pytest
 
-from penstock.preparation import prepare as module
+from penstock.preparation import deployment as module
+from penstock.preparation.deployment import Prepared, mark_used, prepare
 from penstock.preparation.environment import Environment
-from penstock.preparation.prepare import Prepared, mark_used, prepare
 from penstock.truss import parse_config
 
 
