@@ -30,6 +30,8 @@ class LogTail:
         self._path = path
         self._offset = 0
         """Up to where the file was read."""
+        self._copy: tuple[int, int] = (0, 0)
+        """Which file the newest copy was."""
         self._rest = b""
         """The beginning of a line whose end is not written yet."""
         self._cut = 0
@@ -54,6 +56,7 @@ class LogTail:
             except FileNotFoundError:
                 continue
         content = b"".join(reversed(blocks))
+        self._copy = self._newest_copy()[0]
         self._rest, self._cut = b"", 0
         lines = self._take(content)
         return lines[-count:] if count else []
@@ -63,8 +66,8 @@ class LogTail:
         try:
             with self._path.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
-                if size < self._offset:
-                    return self._put_aside()
+                if self._was_put_aside(size):
+                    return self._rest_of_copy()
                 content = _read_at(file, self._offset, min(size - self._offset, READ_BYTES_MAX))
         except FileNotFoundError:
             return []
@@ -81,7 +84,26 @@ class LogTail:
         """The newest first."""
         return [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, COPIES + 1))]
 
-    def _put_aside(self) -> list[str]:
+    def _newest_copy(self) -> tuple[tuple[int, int], int]:
+        """Returns which file it is, and its size."""
+        try:
+            found = self._parts()[1].stat()
+        except FileNotFoundError:
+            return (0, 0), 0
+        return (found.st_ino, found.st_mtime_ns), found.st_size
+
+    def _was_put_aside(self, size: int) -> bool:
+        """Tells whether the file has begun anew since the last look, though it may by now be longer than then.
+
+        While the copy is made the file is not shorter than the copy.
+        """
+        copy, copy_size = self._newest_copy()
+        if size >= self._offset and (copy == self._copy or size >= copy_size):
+            return False
+        self._copy = copy
+        return True
+
+    def _rest_of_copy(self) -> list[str]:
         """The file has begun anew: what was written to it before that is at the end of the copy."""
         offset, self._offset = self._offset, 0
         try:

@@ -51,7 +51,7 @@ class RequestSession:
         stream = self._stream
         code = EndCode.INTERNAL
         try:
-            await self._app(make_scope(request), stream.receive, stream.send)
+            await self._app(make_scope(request, stream.gone), stream.receive, stream.send)
             code = EndCode.COMPLETED if stream.sent_close is not None else EndCode.MODEL_ERROR
         except ClientDisconnectedError:
             code = EndCode.CLIENT_GONE

@@ -13,6 +13,7 @@ from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
 from penstock.trunk.stream import Closing, TrunkStream
+from penstock_runner.predict.disconnect import EXTENSION, DisconnectSignal
 from penstock_runner.stream import ClientDisconnectedError
 
 HEAD_BODY_BYTES_MAX = 128 * 1024
@@ -34,6 +35,7 @@ class RequestStream:
         "_readers",
         "_writers",
         "closing",
+        "gone",
         "sent_close",
         "trunk_stream",
     )
@@ -56,6 +58,8 @@ class RequestStream:
         """The whole response was sent."""
         self._readers: list[asyncio.Future[None]] = []
         self._writers: list[asyncio.Future[None]] = []
+        self.gone = DisconnectSignal()
+        """Set when the client has left before it had its response."""
         self.closing: Closing | None = None
         """How the client's side ended; None while it is open."""
         self.sent_close: EndCode | None = None
@@ -82,6 +86,8 @@ class RequestStream:
     def on_close(self, closing: Closing) -> None:
         """The client has left, or the trunk is lost."""
         self.closing = closing
+        if not self._is_done:
+            self.gone.set()
         self._wake(self._readers)
         self._wake(self._writers)
 
@@ -175,8 +181,12 @@ class RequestStream:
                 waiter.set_result(None)
 
 
-def make_scope(request: trunk_pb2.OpenStream) -> dict[str, Any]:
-    """Builds the ASGI scope of a request."""
+def make_scope(request: trunk_pb2.OpenStream, gone: DisconnectSignal) -> dict[str, Any]:
+    """Builds the ASGI scope of a request.
+
+    Args:
+        gone: is set when the client leaves; the app then needs no task to learn of it.
+    """
     raw_path = request.model_path
     path = raw_path.decode("latin-1")
     return {
@@ -194,5 +204,5 @@ def make_scope(request: trunk_pb2.OpenStream) -> dict[str, Any]:
         "headers": [(header.name.encode("latin-1"), header.value) for header in request.headers],
         "path_params": {},
         "state": {},
-        "extensions": {},
+        "extensions": {EXTENSION: gone},
     }

@@ -33,7 +33,7 @@ class PythonChoice:
 def needs_preparation(config: TrussConfig, platform_minor: str = PLATFORM_MINOR) -> bool:
     """Whether `python -m penstock.preparation` has anything to do or to say for this model."""
     return bool(
-        needs_environment(config, platform_minor) or config.system_packages or needs_weights(config)
+        needs_environment(config, platform_minor, platform_minor) or config.system_packages or needs_weights(config)
     ) or config.python_version not in (None, platform_minor)
 
 

@@ -41,11 +41,14 @@ def list_bucket(
         TransferError: the store cannot be read.
     """
     options = _options(source, secret, key)
-    store = _open_store(source, options, key, open_file_system or _fsspec(source, key))
+    opened = open_file_system or _fsspec(source, key)
+    store = _open_store(source, options, key, opened)
     try:
-        found: dict[str, Mapping[str, Any]] = store.find(source.path, detail=True)
-    except Exception as exc:
-        raise _store_error(source, exc) from None
+        found = _find(store, source)
+    except _NoCredentials:
+        # Neither a secret nor credentials of the machine: a public bucket opens without.
+        store = _open_store(source, {**options, "anon": True}, key, opened)
+        found = _find(store, source)
     wanted = [(name, info) for name, info in sorted(found.items()) if info.get("type", "file") == "file"]
     if len(wanted) > FILES_MAX:
         raise WeightsError(key, f"{source} holds more than {FILES_MAX} files; name a folder with fewer")
@@ -65,6 +68,20 @@ def list_bucket(
     if not files:
         raise WeightsError(key, f"{source} has no file that is wanted ({len(found)} in all; {patterns})")
     return Listing(revision=content_key(*facts), files=tuple(files), is_folder=is_folder)
+
+
+class _NoCredentials(TransferError):
+    """The driver for S3 has found no credentials at all."""
+
+
+def _find(store: Any, source: BucketSource) -> dict[str, Mapping[str, Any]]:
+    try:
+        found: dict[str, Mapping[str, Any]] = store.find(source.path, detail=True)
+    except Exception as exc:
+        if type(exc).__name__ == "NoCredentialsError":
+            raise _NoCredentials(f"{source} needs a secret", retryable=False) from None
+        raise _store_error(source, exc) from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)

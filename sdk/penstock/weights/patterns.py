@@ -27,6 +27,8 @@ class Patterns:
         return bool(self.allow or self.ignore)
 
     def __str__(self) -> str:
+        if not self.select:
+            return "no patterns"
         return f"allow_patterns {list(self.allow)}, ignore_patterns {list(self.ignore)}"
 
 

@@ -78,7 +78,7 @@ def test_an_exception_in_a_stream_ends_it_and_is_logged(platform: Platform, door
 
 
 def test_a_stream_that_stalls_is_cut(door: Door) -> None:
-    """`streaming_read_timeout` is 1 second. The generator itself goes on, and gives its permit back at its end."""
+    """`streaming_read_timeout` is 2 seconds. The generator itself goes on, and gives its permit back at its end."""
     with door("async-generator").stream({"items": ["so far"], "then": "stall"}) as streamed:
         assert streamed.chunk() == b"so far"
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):

@@ -189,7 +189,7 @@ def test_the_close_of_the_client_reaches_the_model_and_receiving_again_fails(com
 
 def test_a_lost_connection_is_code_1006(commanded: Open) -> None:
     with commanded("receive_again") as connection:
-        connection.socket.close()
+        connection.socket.shutdown(socket.SHUT_RDWR)
 
     wait_until(lambda: ["left", "1006 "] in logged_by_model(commanded), ANSWER_SECONDS, "the model knows")
 

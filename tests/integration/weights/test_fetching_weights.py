@@ -36,7 +36,9 @@ for placed in fetch_all(load_config(model), model, cache, lambda line: print(lin
 
 
 @pytest.fixture
-def web() -> Iterator[FaultyWebServer]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyWebServer]:
+    # A machine behind a proxy must not ask it for this server.
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     with faulty_web_server() as server:
         yield server
 

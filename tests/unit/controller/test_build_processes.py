@@ -63,9 +63,12 @@ class Scene:
         builds.start(BuildSpec("echo-1", str(self.truss)))
 
     async def until(self, condition: Callable[[], object]) -> None:
+        loop = asyncio.get_running_loop()
         async with asyncio.timeout(20):
             while not condition():
-                await asyncio.sleep(0)
+                tick = asyncio.Event()
+                loop.call_later(0.01, tick.set)
+                await tick.wait()
 
     async def began(self) -> None:
         await self.until((self.truss / "began").exists)

@@ -113,10 +113,10 @@ def test_a_failure_is_told_and_not_tried_again_by_itself(parts: Parts) -> None:
     assert ("build_failed", "no such package") in parts.events()
 
 
-@pytest.mark.parametrize("change", [{"stopped": True}, {"retired": True}])
-def test_what_nobody_wants_any_more_is_ended_and_waits(parts: Parts, change: dict[str, bool]) -> None:
+@pytest.mark.parametrize(("stopped", "retired"), [(True, False), (False, True)])
+def test_what_nobody_wants_any_more_is_ended_and_waits(parts: Parts, stopped: bool, retired: bool) -> None:
     parts.builds.step()
-    parts.world.put_deployment(replace(parts.world.deployments["a-1"], **change))
+    parts.world.put_deployment(replace(parts.world.deployments["a-1"], stopped=stopped, retired=retired))
     parts.builds.step()
     assert parts.engine.stopped == ["a-1"]
     parts.engine.end(BuildEnd("a-1", was_cut=True))

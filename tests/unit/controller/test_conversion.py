@@ -69,7 +69,7 @@ def test_demand_is_taken_by_deployment() -> None:
 
 
 def test_snapshot_leaves_what_is_not_set_to_the_edge() -> None:
-    limits = StreamLimits(ping_interval_s=0.0, message_bytes_max=5)
+    limits = StreamLimits(ping_interval_s=0.0, message_bytes_max=5, predict_timeout_s=60.0)
     table = RouteTable(
         2,
         7,
@@ -87,6 +87,8 @@ def test_snapshot_leaves_what_is_not_set_to_the_edge() -> None:
     assert not route.settings.HasField("ping_timeout")
     assert not route.settings.HasField("compression")
     assert route.settings.message_bytes_max == 5
+    assert route.settings.predict_timeout.seconds == 60
+    assert not route.settings.HasField("async_predict_timeout")
     (replica,) = snapshot.replicas
     assert (replica.cordoned, replica.active_streams, replica.status_age.nanos) == (True, 3, 250_000_000)
 

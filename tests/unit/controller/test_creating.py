@@ -25,7 +25,7 @@ async def serve(parts: ControllerParts, deployment_id: str) -> None:
     def own() -> list[str]:
         return [r for r, process in parts.actuator.running.items() if process.deployment_id == deployment_id]
 
-    await parts.until(lambda: own())
+    await parts.until(lambda: bool(own()))
     parts.attach(own()[0], ReplicaState.READY)
     await parts.settle()
 
@@ -114,17 +114,17 @@ def test_the_same_content_is_found_again_with_what_operators_made_of_it(tmp_path
 
 def test_a_stopped_one_starts_again_and_a_failed_build_is_tried_again(tmp_path: Path) -> None:
     async def scenario(parts: ControllerParts) -> None:
-        await create(parts, pushed())
-        await serve(parts, "echo-1")
-        await parts.operations.stop_all(0.0)
-        parts.world.put_deployment(
-            replace(parts.world.deployments["echo-1"], build=Build(BuildState.FAILED, "why"), retired=False)
-        )
-        before = len(parts.actuator.started)
-        await create(parts, pushed())
+        wanted = pushed(build=Build(BuildState.WAITING))
+        await create(parts, wanted)
+        await parts.until(lambda: parts.world.deployments["echo-1"].build.state is BuildState.FAILED)
+        parts.world.put_deployment(replace(parts.world.deployments["echo-1"], stopped=True))
+        await parts.settle()
+        assert (await create(parts, wanted)).existed
         assert not parts.world.deployments["echo-1"].stopped
-        assert parts.world.deployments["echo-1"].build == Build()
-        await parts.until(lambda: len(parts.actuator.started) > before)
+        builds = [e.kind for e in parts.store.journal.after(0) if e.kind.startswith("build_")]
+        await parts.until(lambda: parts.world.deployments["echo-1"].build.state is BuildState.FAILED)
+        failed_again = [e.kind for e in parts.store.journal.after(0) if e.kind.startswith("build_")]
+        assert len(failed_again) == len(builds) + 1
 
     run(tmp_path, scenario)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from penstock_controller.actuators.base import NoFreeGpuError, ReplicaExit, StartError
@@ -30,6 +32,19 @@ def test_status_one_before_ready_is_a_load_failure_with_the_end_of_the_log() -> 
     assert kind is ExitKind.LOAD_FAILURE
     assert "status 1" in message
     assert "last words" in message
+    assert message.endswith("the process ended with status 1 before its model was loaded")
+
+
+def test_memory_that_ran_out_is_hinted_at() -> None:
+    kind, message = judge_exit(replica(ReplicaState.READY), ReplicaExit("r1", -9))
+
+    assert kind is ExitKind.CRASH
+    assert "when memory runs out)" in message
+    known = replica(ReplicaState.READY)
+    assert known.report is not None
+    known.report = replace(known.report, resident_bytes=3 * 1024**3)
+    assert "it had 3072 MiB at its last status" in judge_exit(known, ReplicaExit("r1", -9))[1]
+    assert "memory" not in judge_exit(known, ReplicaExit("r1", -11))[1]
 
 
 def test_status_one_of_a_replica_that_was_ready_is_a_crash() -> None:

@@ -61,7 +61,7 @@ def test_nothing_is_lost_when_the_file_is_put_aside(path: Path) -> None:
     tail = LogTail(path)
     assert tail.last_lines(5) == ["1"]
     write(path, "2\n3")
-    rotate(path, bytes_max=1)
+    rotate(path, bytes_max=4)
     write(path, "3\n")
     found = [*tail.new_lines(), *tail.new_lines()]
     assert found == ["2", "33"]

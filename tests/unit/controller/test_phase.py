@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import product
 
 import pytest
@@ -51,6 +51,6 @@ def test_whatever_is_there_has_a_phase_and_only_a_healthy_replica_makes_it_activ
     numbers = [field.name for field in fields(Circumstances) if field.type == "int"]
     for values in product((0, 1), repeat=len(numbers)):
         for build, was_ready in product(BuildState, (False, True)):
-            seen = Circumstances(build=build, was_ready=was_ready, **dict(zip(numbers, values, strict=True)))
+            seen = replace(Circumstances(build=build, was_ready=was_ready), **dict(zip(numbers, values, strict=True)))  # type: ignore[arg-type]  # names of numbers
             if phase_of(seen) in (Phase.ACTIVE, Phase.UPDATING):
                 assert seen.healthy and build in (BuildState.NONE, BuildState.DONE)

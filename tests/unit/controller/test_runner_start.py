@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import PurePath
 
 from penstock_controller.actuators.base import ReplicaSpec
@@ -28,6 +29,13 @@ def test_command_line_says_who_the_replica_is() -> None:
 
 def test_what_is_not_there_is_not_on_the_command_line() -> None:
     assert not {"--environment", "--lifeline-fd"} & set(command("", None))
+
+
+def test_an_environment_of_its_own_runs_with_its_interpreter() -> None:
+    own = replace(spec(), python="/cache/env/bin/python")
+    made = runner_command(["runner"], own, controller_address="unix:/c", run_dir=RUN_DIR, lifeline_fd=None)
+
+    assert made == ["/cache/env/bin/python", "-P", "-m", "penstock_runner", *command("production", None)[1:]]
 
 
 def test_variables_of_the_model_go_before_those_of_the_controller_and_after_ours() -> None:

@@ -99,6 +99,7 @@ replicas = st.builds(
     stream_capacity=st.sampled_from([0, 1, 8, 8, 16]),
     suspect=st.sampled_from([False, False, False, True]),
     age_s=st.floats(0, 1e4),
+    unhealthy=st.sampled_from([False, False, False, True]),
 )
 observations = st.builds(
     Observation,

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock.api.control.v1 import admin_pb2, control_pb2
 from penstock_controller.fleet import Fleet
 from penstock_controller.records import (
+    Build,
+    BuildState,
     Demand,
     Deployment,
     EdgeReport,
@@ -27,6 +31,7 @@ class World:
         self.wanted = wanted
         self.scaling = DeploymentScaling(3, ScaleDecision("fixed", "why", WALL, 0, 3, {"ready_replicas": 1.0}))
         self.promotions: list[Promotion] = []
+        self.reloading: set[str] = set()
         self.fleet.resize(wanted.deployment_id, replicas, ())
         for place in self.fleet.due(wanted.deployment_id, 0.0):
             name = f"r{place.index}"
@@ -49,6 +54,7 @@ class World:
             scaling={self.wanted.deployment_id: self.scaling},
             facts_of=lambda replica_id: ReplicaFacts(f"/logs/{replica_id}.log", "0,1"),
             promotions=self.promotions,
+            reloading=self.reloading,
         )
         return build_status(inputs, now=1.0, now_wall=WALL + 1.0)
 
@@ -178,3 +184,66 @@ def test_oldest_wait_is_that_of_the_edge_that_waits_longest() -> None:
 
     assert shown.oldest_wait.ToMilliseconds() == 7500
     assert (shown.waiting_streams, shown.refused_total) == (2, 6)
+
+
+def test_phase_follows_the_replicas() -> None:
+    world = World(deployment(replicas=1), 1)
+    assert world.status().deployments[0].phase == "DEPLOYING"
+    world.registry.attach(registration("r0", pid=10, state=ReplicaState.STARTING), 1, 0.0)
+    assert world.status().deployments[0].phase == "LOADING_MODEL"
+    world.registry.report("r0", 1, report(2), 0.0)
+    assert world.status().deployments[0].phase == "ACTIVE"
+    world.reloading.add("echo-1")
+    assert world.status().deployments[0].phase == "UPDATING"
+
+
+def test_phase_of_one_that_was_created_a_moment_ago() -> None:
+    world = World(deployment(), 0)
+    world.scaling = DeploymentScaling(initial=True)
+    assert world.status().deployments[0].phase == "DEPLOYING"
+    world.scaling = DeploymentScaling()
+    assert world.status().deployments[0].phase == "SCALED_TO_ZERO"
+
+
+def test_phase_after_failures_tells_whether_it_has_ever_served() -> None:
+    for wanted, phase in ((deployment(), "DEPLOY_FAILED"), (deployment(ready_wall=WALL), "UNHEALTHY")):
+        world = World(wanted, 1)
+        world.exit(0, ExitKind.LOAD_FAILURE, "no weights")
+        (shown,) = world.status().deployments
+        assert (shown.phase, shown.message) == (phase, "no weights")
+
+
+def test_waiting_for_a_gpu_is_no_failure() -> None:
+    world = World(deployment(), 1)
+    world.exit(0, ExitKind.NO_FREE_GPU, "no GPU is free")
+    (shown,) = world.status().deployments
+    assert (shown.phase, shown.message) == ("DEPLOYING", "no GPU is free")
+
+
+def test_an_unhealthy_replica_is_not_ready_and_is_named() -> None:
+    world = World(deployment(ready_wall=WALL), 1)
+    world.ready(0)
+    world.registry.report("r0", 0, replace(report(2), unhealthy=True, message="GPU fell off"), 0.0)
+    status = world.status()
+    (shown,) = status.deployments
+    assert (shown.phase, shown.ready_replicas, shown.stream_capacity) == ("UNHEALTHY", 0, 0)
+    assert shown.message == "r0 is unhealthy: GPU fell off"
+    assert status.replicas[0].unhealthy
+
+
+def test_a_build_is_shown_with_its_log() -> None:
+    log = "/run/penstock/logs/build-echo-1.log"
+    for build, phase, message, path in (
+        (Build(BuildState.WAITING), "BUILDING", "waits for its build", ""),
+        (Build(BuildState.RUNNING), "BUILDING", "its build runs", log),
+        (
+            Build(BuildState.FAILED, "why"),
+            "BUILD_FAILED",
+            "its build failed: why",
+            log,
+        ),
+        (Build(BuildState.DONE, "no ffmpeg"), "DEPLOYING", "no ffmpeg", log),
+    ):
+        (shown,) = World(deployment(build=build, artifact="ab"), 1).status().deployments
+        assert (shown.phase, shown.message, shown.build_log_path) == (phase, message, path)
+        assert shown.artifact == "ab"

@@ -120,3 +120,20 @@ def test_edge_that_is_far_behind_is_stale() -> None:
     controller = admin_pb2.ControllerStatus(epoch=3, snapshot_version=17 + LAG_VERSIONS_MAX + 1)
 
     assert sync(messages.edge(), controller) is Sync.STALE
+
+
+def test_a_build_in_its_time_is_no_fault_and_a_failed_one_is() -> None:
+    building: dict[str, Any] = {"ready_replicas": 0, "target_replicas": 1, "phase": "BUILDING"}
+    assert judged(**building) is Verdict.HEALTHY
+    assert condition(messages.deployment(**building)) is Condition.BUILDING
+    failed: dict[str, Any] = building | {"phase": "BUILD_FAILED"}
+    assert judged(**failed) is Verdict.UNAVAILABLE
+    assert judged(**failed, environments=[]) is Verdict.DEGRADED, "what was pushed beside it serves"
+    assert condition(messages.deployment(**failed)) is Condition.BUILD_FAILED
+
+
+def test_a_model_that_fails_its_health_check_is_named() -> None:
+    unhealthy: dict[str, Any] = {"ready_replicas": 0, "target_replicas": 1, "phase": "UNHEALTHY"}
+    assert condition(messages.deployment(**unhealthy)) is Condition.UNHEALTHY
+    assert judged(**unhealthy) is Verdict.UNAVAILABLE
+    assert condition(messages.deployment(**unhealthy, failed_replicas=1)) is Condition.FAILING

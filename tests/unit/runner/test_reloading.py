@@ -37,6 +37,7 @@ SECOND = FIRST.replace("one", "two")
 @pytest.fixture(autouse=True)
 def untouched_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path, modules = list(sys.path), set(sys.modules)
     for name in ("APP_HOME", "PORT", "INFERENCE_SERVER_PORT", "HOSTNAME"):
         monkeypatch.setenv(name, "x")
@@ -266,6 +267,50 @@ def test_bad_code_may_be_mended(truss: Truss) -> None:
     truss.save("1 / 1\n" + SECOND)
 
     assert predict(truss.reload(old)) == "two"
+
+
+def test_import_path_of_a_refused_config_does_not_stay(truss: Truss, tmp_path: Path) -> None:
+    truss.folder = tmp_path / "truss"
+    old = truss.load(FIRST, files={"../shared/unused.py": ""})
+    path = list(sys.path)
+    truss.save("1 / 0\n", files={"config.yaml": "external_package_dirs: [../shared]\n"})
+
+    truss.failure(old)
+
+    assert sys.path == path
+
+
+def test_module_that_raises_leaves_nothing_in_the_cache(truss: Truss) -> None:
+    old = truss.load(FIRST)
+    truss.save("import helper\n" + SECOND, files={"packages/helper.py": "1 / 0\n"})
+    written = (truss.folder / "packages/helper.py").stat().st_mtime
+    truss.failure(old)
+    truss.save(files={"packages/helper.py": "1 / 1\n"})
+    os_utime(truss.folder / "packages/helper.py", written)
+
+    assert predict(truss.reload(old)) == "two"
+
+
+def test_old_code_that_imports_during_a_reload_finds_its_own_modules(truss: Truss) -> None:
+    lazy = "class Model:\n    def predict(self, inputs):\n        from model.near import X\n        return X\n"
+    old = truss.load(lazy, files={"model/near.py": "X = 1\n"})
+    predict(old)
+    seen: list[object] = []
+
+    def during() -> None:
+        thread = threading.Thread(target=lambda: seen.append(predict(old)))
+        thread.start()
+        thread.join(20)
+
+    setattr(sys, "_penstock_test_during", during)  # noqa: B010  # mypy knows no such attribute
+    try:
+        truss.save("import sys\nsys._penstock_test_during()\n" + lazy, files={"model/near.py": "X = 22\n"})
+        new = truss.reload(old)
+    finally:
+        delattr(sys, "_penstock_test_during")
+
+    assert seen == [1]
+    assert predict(new) == 22
 
 
 def test_module_that_only_the_bad_code_has_imported_does_not_stay(truss: Truss) -> None:

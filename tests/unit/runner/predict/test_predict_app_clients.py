@@ -14,6 +14,7 @@ from starlette.responses import StreamingResponse
 
 from penstock_runner.stream import ClientDisconnectedError
 from penstock_testing.asgi_call import Answer, AsgiCall, echo, generate, make_app
+from penstock_testing.client_side import pass_time
 from penstock_testing.virtual_time import run_virtual
 
 LIMIT_S = 10.0
@@ -22,7 +23,7 @@ LIMIT_S = 10.0
 @pytest.mark.parametrize("is_stream", [True, False])
 def test_a_client_that_leaves_is_no_error_of_the_model(is_stream: bool) -> None:
     async def predict(self: object, inputs: Any) -> Any:
-        await asyncio.sleep(1)
+        await pass_time(1)
         return StreamingResponse(generate(self, inputs)) if is_stream else "done"
 
     async def main() -> None:
@@ -41,7 +42,7 @@ def test_without_the_option_a_client_that_leaves_stops_nothing(tells: bool) -> N
     done = []
 
     async def predict(self: object, inputs: Any) -> Any:
-        await asyncio.sleep(10)
+        await pass_time(10)
         done.append(inputs)
 
     async def main() -> None:
@@ -61,7 +62,7 @@ def test_with_the_option_a_client_that_leaves_cancels_the_step(tells: bool, is_s
 
     async def work() -> None:
         try:
-            await asyncio.sleep(100)
+            await pass_time(100)
         finally:
             cleaned.append(asyncio.get_running_loop().time())
 
@@ -80,7 +81,7 @@ def test_with_the_option_a_client_that_leaves_cancels_the_step(tells: bool, is_s
             await call.run(app)
         # The permit is free again.
         second = asyncio.create_task(AsgiCall().run(app))
-        await asyncio.sleep(1)
+        await pass_time(1)
         second.cancel()
         await asyncio.wait([second])
 
@@ -131,13 +132,13 @@ def test_a_client_that_is_gone_gets_a_499_that_names_the_step() -> None:
 
 def test_a_cancelled_call_ends_and_gives_its_permit_back() -> None:
     async def predict(self: object, inputs: Any) -> Any:
-        await asyncio.sleep(inputs)
+        await pass_time(inputs)
         return "done"
 
     async def main() -> Answer:
         app = make_app(predict=predict)
         first = asyncio.create_task(AsgiCall(body=b"100").run(app))
-        await asyncio.sleep(1)
+        await pass_time(1)
         first.cancel()
         await asyncio.wait([first])
         assert first.cancelled()

@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, StreamingResponse
 from penstock_runner.predict.failures import MODEL_ERROR_MESSAGE
 from penstock_runner.predict.streaming import ResponseCutError, StreamReadTimeoutError
 from penstock_testing.asgi_call import AsgiCall, ask, echo, generate, make_app
+from penstock_testing.client_side import pass_time
 from penstock_testing.virtual_time import run_virtual
 
 LIMIT_S = 10.0
@@ -121,7 +122,7 @@ def test_a_streaming_response_keeps_its_media_type_and_the_permit_until_it_is_se
         async with asyncio.TaskGroup() as group:
             group.create_task(first.run(app))
             group.create_task(second.run(app))
-            await asyncio.sleep(1)
+            await pass_time(1)
             assert second.answer.status == 0
             first.may_send.set()
         assert second.answer.parts == [b"one ", b"two"]

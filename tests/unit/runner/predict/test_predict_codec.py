@@ -85,9 +85,19 @@ def test_malformed_bodies_are_value_errors(
         unpack(data)
 
 
-@pytest.mark.parametrize(
-    "head", [b"\xdb", b"\xc6", b"\xdd", b"\xdf", b"\xc9"], ids=["str", "bin", "array", "map", "ext"]
-)
+@pytest.mark.parametrize("data", [b"", b"\x92\x01", b"\xa5ab"])
+@pytest.mark.parametrize(("preallocates", "reason"), [(False, "incomplete input"), (True, "cut short")])
+def test_cut_body_is_a_value_error(
+    data: bytes, preallocates: bool, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the walk before unpacking, for versions that preallocate, gives the second reason."""
+    monkeypatch.setattr(codec, "_PREALLOCATES", preallocates)
+
+    with pytest.raises(ValueError, match=reason):
+        unpack(data)
+
+
+@pytest.mark.parametrize("head", [b"\xdd", b"\xdf", b"\xc9"], ids=["array", "map", "ext"])
 def test_length_beyond_the_body_is_refused_before_anything_is_made(
     head: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

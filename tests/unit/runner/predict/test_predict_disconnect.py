@@ -10,6 +10,7 @@ import pytest
 from penstock_runner.predict.disconnect import CancelledWhenGone, ClientPresence, DisconnectSignal, PredictRequest
 from penstock_runner.predict.failures import ClientGone
 from penstock_testing.asgi_call import AsgiCall
+from penstock_testing.client_side import pass_time
 from penstock_testing.virtual_time import run_virtual
 
 LIMIT_S = 10.0
@@ -175,7 +176,7 @@ def test_work_is_cancelled_when_the_client_leaves() -> None:
         asyncio.get_running_loop().call_later(5, call.leave)
 
         with pytest.raises(ClientGone), CancelledWhenGone(request_of(call).presence):
-            await asyncio.sleep(60)
+            await pass_time(60)
 
         task = asyncio.current_task()
         assert task is not None
@@ -203,7 +204,7 @@ def test_a_cancellation_by_somebody_else_stays_one() -> None:
 
         async def work() -> None:
             with CancelledWhenGone(request_of(call).presence):
-                await asyncio.sleep(60)
+                await pass_time(60)
 
         task = asyncio.create_task(work())
         await asyncio.sleep(0)

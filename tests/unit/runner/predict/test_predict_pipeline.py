@@ -22,6 +22,7 @@ from penstock_runner.predict.pipeline import Outcome, Pipeline
 from penstock_runner.predict.streaming import END, ItemSource, is_stream
 from penstock_runner.predict.threads import ThreadPool
 from penstock_testing.asgi_call import AsgiCall
+from penstock_testing.client_side import pass_time
 from penstock_testing.virtual_time import run_virtual
 
 T = TypeVar("T")
@@ -235,7 +236,7 @@ def test_predict_runs_under_a_permit_and_the_steps_around_it_do_not() -> None:
         async def method(self: object, inputs: Any) -> Any:
             running[name] += 1
             most[name] = max(most[name], running[name])
-            await asyncio.sleep(1)
+            await pass_time(1)
             running[name] -= 1
 
         return method
@@ -307,15 +308,15 @@ def test_a_client_that_leaves_while_waiting_for_the_permit_costs_no_prediction()
 
     async def predict(self: object, inputs: Any) -> Any:
         begun.append(inputs)
-        await asyncio.sleep(10)
+        await pass_time(10)
 
     async def main() -> None:
         pipeline = make_pipeline(predict=predict)
         call = AsgiCall()
         first = asyncio.create_task(pipeline.run("first", request_of(AsgiCall())))
-        await asyncio.sleep(1)
+        await pass_time(1)
         second = asyncio.create_task(pipeline.run("second", request_of(call)))
-        await asyncio.sleep(1)
+        await pass_time(1)
         call.leave()
         await first
         with pytest.raises(ClientGone):

@@ -22,6 +22,7 @@ from penstock_runner.predict.streaming import (
 )
 from penstock_runner.predict.threads import ThreadPool
 from penstock_testing.asgi_call import AsgiCall
+from penstock_testing.client_side import pass_time
 from penstock_testing.virtual_time import run_virtual
 
 LIMIT_S = 10.0
@@ -120,7 +121,7 @@ def test_the_permit_is_held_until_everything_is_generated() -> None:
         sending = asyncio.create_task(make_streamer().send(generate(), await permits.acquire(), call.send))
         assert await call.got.get() == b"first"
         waiting = asyncio.create_task(permits.acquire())
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert not waiting.done()
 
         may_end.set()
@@ -162,15 +163,29 @@ def test_a_full_buffer_holds_the_generator_up() -> None:
             buffer.end()
 
         producer = asyncio.create_task(produce())
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert count == 3
 
         assert await buffer.get(1) == b"x" * 10
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert count == 4
         while await buffer.get(1) is not None:
             pass
         assert producer.done()
+
+    run_virtual(main())
+
+
+def test_a_buffer_that_nobody_reads_keeps_nothing() -> None:
+    async def main() -> None:
+        buffer = ItemBuffer(10)
+        buffer.drop()
+        async with asyncio.timeout(1):
+            for _ in range(10):
+                await buffer.put(b"x" * 10)
+        buffer.end()
+
+        assert await buffer.get(1) is None
 
     run_virtual(main())
 
@@ -239,7 +254,7 @@ def test_a_model_that_yields_nothing_for_too_long_is_cut_off() -> None:
 
         async def generate() -> AsyncIterator[str]:
             yield "first"
-            await asyncio.sleep(59)
+            await pass_time(59)
             yield "second"
             await may_end.wait()
             yield "third"
@@ -251,7 +266,7 @@ def test_a_model_that_yields_nothing_for_too_long_is_cut_off() -> None:
         assert (call.answer.parts, call.answer.is_complete) == ([b"first", b"second"], False)
         # The generator goes on, and keeps its permit.
         waiting = asyncio.create_task(permits.acquire())
-        await asyncio.sleep(1)
+        await pass_time(1)
         assert (streamer.leftovers, waiting.done()) == (1, False)
         may_end.set()
         await waiting
@@ -270,7 +285,7 @@ def test_a_generator_that_was_cut_off_runs_to_its_end_with_nobody_reading(items_
         async def generate() -> AsyncIterator[str]:
             for _ in range(items_before):
                 yield "x" * 400
-            await asyncio.sleep(10)
+            await pass_time(10)
             for _ in range(100):
                 yield "x" * 400
             ended.set()
@@ -293,7 +308,7 @@ def test_too_many_generators_that_were_cut_off_are_cancelled() -> None:
 
         calls = [streamer.send(hang(), None, AsgiCall().send) for _ in range(LEFTOVERS_MAX + 5)]
         ends = await asyncio.gather(*calls, return_exceptions=True)
-        await asyncio.sleep(1)
+        await pass_time(1)
 
         assert all(isinstance(end, ResponseCutError) for end in ends)
         assert streamer.leftovers == LEFTOVERS_MAX
@@ -313,7 +328,7 @@ def test_a_generator_goes_on_after_its_client_has_left() -> None:
             for _ in range(1000):
                 count += 1
                 yield "x" * 1_000_000
-                await asyncio.sleep(1)
+                await pass_time(1)
 
         asyncio.get_running_loop().call_later(5.5, call.leave)
         with pytest.raises(OSError, match="has left"):
@@ -352,9 +367,9 @@ def test_a_cancelled_call_ends_its_generator_before_it_ends_itself() -> None:
             try:
                 while True:
                     yield "item"
-                    await asyncio.sleep(1)
+                    await pass_time(1)
             finally:
-                await asyncio.sleep(2)
+                await pass_time(2)
                 order.append("cleaned up")
 
         task = asyncio.create_task(make_streamer().send(generate(), await permits.acquire(), call.send))

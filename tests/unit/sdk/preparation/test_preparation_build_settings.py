@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from penstock.preparation import build_settings
 from penstock.preparation.build_settings import BuildSettings, read_build_settings
 from penstock.preparation.errors import PreparationError
+from penstock_testing.source_tree import text
 
 
 def test_absent_and_empty_variables_leave_the_defaults() -> None:
@@ -46,3 +50,19 @@ def test_every_variable_is_read() -> None:
 def test_a_value_that_cannot_be_used_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(PreparationError, match=name):
         read_build_settings({name: value})
+
+
+def test_the_page_names_every_variable_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(PENSTOCK_\w+)` \| `?([^|`]+?)`? \|", text("docs/environments.md"), re.MULTILINE))
+    default = BuildSettings()
+
+    assert rows == {
+        build_settings.INSTALLER_VARIABLE: default.installer,
+        build_settings.PIP_ARGS_VARIABLE: "none",
+        build_settings.BUILD_TIMEOUT_VARIABLE: f"{default.timeout_s:g}",
+        build_settings.ENVIRONMENTS_MAX_VARIABLE: str(default.environments_max),
+        build_settings.ENVIRONMENTS_BYTES_VARIABLE: str(default.bytes_max),
+    }
+    assert {name for name in vars(build_settings) if name.endswith("_VARIABLE")} == {
+        name for name in vars(build_settings) if str(vars(build_settings)[name]) in rows
+    }

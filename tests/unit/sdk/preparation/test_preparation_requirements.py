@@ -46,8 +46,9 @@ def test_the_content_of_a_folder_counts_but_not_what_a_build_leaves_there(tmp_pa
     config = "requirements: [./lib]"
 
     first = read(tmp_path, config)
-    (code.parent / "__pycache__").mkdir()
-    (code.parent / "__pycache__" / "lib.pyc").write_text("x")
+    (code.parent / "lib.pyc").write_text("x")
+    (code.parent / ".git").mkdir()
+    (code.parent / ".git" / "HEAD").write_text("x")
     assert read(tmp_path, config).digests == first.digests
 
     code.write_text("A = 2")

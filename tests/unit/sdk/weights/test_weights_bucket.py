@@ -161,3 +161,33 @@ def test_an_object_whose_name_leads_out_is_refused(stores: Stores, monkeypatch: 
 
     with pytest.raises(WeightsError):
         ask(stores)
+
+
+class NoCredentialsError(Exception):
+    """Stands for the error of that name of the driver for S3."""
+
+
+def test_a_public_bucket_opens_without_credentials(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = stores.memory.find
+
+    def refuse_at_first(path: str, detail: bool) -> Any:
+        if "anon" not in stores.asked[-1][1]:
+            raise NoCredentialsError
+        return find(path, detail=detail)
+
+    monkeypatch.setattr(stores.memory, "find", refuse_at_first)
+
+    assert len(ask(stores).files) == 2
+    assert stores.asked[-1][1]["anon"] is True
+
+
+def test_a_bucket_that_is_not_public_needs_a_secret(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, detail: bool) -> Any:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(stores.memory, "find", refuse)
+
+    with pytest.raises(TransferError, match="s3://bucket/llama needs a secret") as caught:
+        ask(stores)
+
+    assert not caught.value.retryable

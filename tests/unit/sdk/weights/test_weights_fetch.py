@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -151,12 +152,13 @@ def test_a_source_that_is_not_there_leaves_no_link(bench: Bench) -> None:
 def test_reports_come_from_one_thread_at_a_time(bench: Bench) -> None:
     inside = 0
     overlaps = 0
+    moment = threading.Event()
 
     def report(_: str) -> None:
         nonlocal inside, overlaps
         inside += 1
         overlaps += inside > 1
-        os.sched_yield()
+        moment.wait(0.005)
         inside -= 1
 
     for number in range(8):

@@ -36,3 +36,5 @@ def test_the_first_failure_stops_the_others_and_is_the_one_that_is_raised() -> N
 
     with ThreadPoolExecutor(3) as pool, pytest.raises(WeightsError, match="is not there"):
         settled([pool.submit(stopped), pool.submit(stopped), pool.submit(fail)], stop)
+
+    assert stop.is_set()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.weights import file_lock
 from penstock.weights.errors import Stopped, WeightsError
 from penstock.weights.file_lock import locked, tried
 
@@ -73,10 +75,18 @@ def test_a_stop_ends_the_wait(tmp_path: Path) -> None:
         pass
 
 
-def test_a_lock_of_a_removed_file_excludes_nobody_and_is_not_taken_for_one(tmp_path: Path) -> None:
+def test_a_lock_of_a_removed_file_excludes_nobody_and_is_not_taken_for_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last holder removes the file between the opening and the locking of the next one."""
     path = tmp_path / "lock"
+    flock = fcntl.flock
 
-    with locked(path, stop=threading.Event()):
+    def flock_too_late(fd: int, operation: int) -> None:
         path.unlink()
-        with tried(path) as taken:
-            assert taken
+        flock(fd, operation)
+
+    monkeypatch.setattr(file_lock.fcntl, "flock", flock_too_late)
+
+    with tried(path) as taken:
+        assert not taken

@@ -167,3 +167,10 @@ def test_a_refusal_says_what_to_do_and_whether_to_wait() -> None:
     assert dated.retry_after_s == 30.0
     assert nonsense.retry_after_s is None
     assert "check the address" in str(refusal(url, 404, "Not Found", {}, NOW))
+
+
+def test_a_proxy_of_the_environment_is_used(web: FaultyWebServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", web.url(""))
+    web.put("http://somewhere.invalid/x", b"through the proxy")
+
+    assert get("http://somewhere.invalid/x") == (200, b"through the proxy")

@@ -45,4 +45,5 @@ def test_patterns_show_what_they_are() -> None:
 
     assert patterns.select
     assert not Patterns().select
+    assert str(Patterns()) == "no patterns"
     assert str(patterns) == "allow_patterns ['*.bin'], ignore_patterns []"

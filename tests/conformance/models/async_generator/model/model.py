@@ -24,9 +24,10 @@ class Model:
         if end == "raise":
             raise RuntimeError("the story ends here")
         if end == "stall":
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(2.5)
             self._produced += 1
             yield "nobody reads this"
         if end == "wait":
             await asyncio.sleep(0.2)
+            self._produced += 1
             yield "late"

@@ -1,4 +1,4 @@
-"""Async `predict` with two permits. "meet" waits until so many calls are inside at once, or for half a second."""
+"""Async `predict` with two permits. "meet" waits until so many calls are inside at once."""
 
 import asyncio
 
@@ -6,8 +6,9 @@ import asyncio
 class Model:
     def __init__(self):
         self._inside = 0
+        self._met = 0
         self._most = 0
-        self._changed = asyncio.Condition()
+        self._came = asyncio.Condition()
 
     async def preprocess(self, inputs):
         return inputs
@@ -16,14 +17,18 @@ class Model:
         if not isinstance(inputs, dict) or "meet" not in inputs:
             return {"echo": inputs, "most": self._most}
         self._inside += 1
+        self._met = max(self._met, self._inside)
         self._most = max(self._most, self._inside)
         try:
-            async with self._changed:
-                self._changed.notify_all()
-                try:
-                    await asyncio.wait_for(self._changed.wait_for(lambda: self._most >= inputs["meet"]), 0.5)
-                except TimeoutError:
-                    return {"met": False}
-            return {"met": True}
+            return {"met": await asyncio.wait_for(self._meet(inputs["meet"]), inputs["within"])}
+        except TimeoutError:
+            return {"met": False}
         finally:
             self._inside -= 1
+            if not self._inside:
+                self._met = 0
+
+    async def _meet(self, number):
+        async with self._came:
+            self._came.notify_all()
+            return await self._came.wait_for(lambda: self._met >= number)

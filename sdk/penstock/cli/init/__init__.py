@@ -1,0 +1,1 @@
+"""`penstock init`: makes a model that runs as it is."""

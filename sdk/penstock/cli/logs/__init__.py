@@ -1,0 +1,1 @@
+"""`penstock logs`: what the replicas and the build of a deployment have written."""

@@ -1,0 +1,1 @@
+"""`penstock run-python`: runs a script in the environment of a model."""
