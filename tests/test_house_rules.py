@@ -26,7 +26,16 @@ WITHOUT_TWIN: dict[str, str] = {}
 """Modules without a unit test of their own name: shells, with the test that runs them for real."""
 
 TWIN_FOLDERS = {
-    "sdk": ("tests/unit/", "tests/unit/sdk/", "tests/unit/trunk/", "tests/unit/truss/"),
+    "sdk": (
+        "tests/unit/",
+        "tests/unit/sdk/",
+        "tests/unit/sdk/cli/",
+        "tests/unit/sdk/packing/",
+        "tests/unit/sdk/preparation/",
+        "tests/unit/sdk/weights/",
+        "tests/unit/trunk/",
+        "tests/unit/truss/",
+    ),
     "edge": ("tests/unit/edge/",),
     "runner": ("tests/unit/runner/", "tests/unit/runner/predict/"),
     "controller": ("tests/unit/controller/",),
@@ -42,6 +51,7 @@ TASK_HOLDERS: dict[str, str] = {
     "edge/penstock_edge/trunks.py": "the trunk, which its pool closes",
     "edge/penstock_edge/grpc_predict.py": "the call, which cancels the sender of its body at its end",
     "edge/penstock_edge/http_request.py": "the request, which cancels the sender of its body and waits for it",
+    "runner/penstock_runner/model/solo_call.py": "the call, one at a time, which its owner cancels",
     "runner/penstock_runner/model_life.py": "the life of the model, which cancels both when the replica stops",
     "runner/penstock_runner/predict/app.py": "the app, for one health check at a time",
     "runner/penstock_runner/predict/disconnect.py": "the presence of one client, which cancels it after the answer",

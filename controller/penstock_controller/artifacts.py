@@ -200,7 +200,11 @@ class Upload:
         with ExitStack() as stack:
             self._store.upload_began()
             stack.callback(self._store.upload_ended)
-            self._file = stack.enter_context(tempfile.NamedTemporaryFile(prefix=_UPLOAD_PREFIX, dir=self._store.folder))
+            try:
+                file = tempfile.NamedTemporaryFile(prefix=_UPLOAD_PREFIX, dir=self._store.folder)
+            except OSError as exc:
+                raise _no_room(self._store.folder, exc) from exc
+            self._file = stack.enter_context(file)
             self._stack = stack.pop_all()
         return self
 
@@ -222,7 +226,7 @@ class Upload:
         try:
             await asyncio.to_thread(self._file.write, chunk)
         except OSError as exc:
-            raise NoRoomError(f"the upload cannot be written to {self._store.folder}: {exc.strerror}") from exc
+            raise _no_room(self._store.folder, exc) from exc
 
     async def finish(self) -> None:
         """Makes the artifact out of all that has come.
@@ -235,16 +239,18 @@ class Upload:
             raise InvalidRequestError(f"chunk: {self._received} of the announced {self._size_bytes} bytes came")
         room = self._store.room_for_content()
         # A thread cannot be given up: the caller waits for it even when it is cancelled itself.
-        task = asyncio.create_task(asyncio.to_thread(self._unpack, room))
+        task = asyncio.get_running_loop().run_in_executor(None, self._unpack, room)
         try:
             found = await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait([task])
+            if task.exception() is None:
+                self._store.unpacked(self._artifact, task.result())
             raise
         except UnpackError as exc:
             raise InvalidRequestError(f"artifact {self._artifact}: {exc}") from exc
         except OSError as exc:
-            raise NoRoomError(f"the artifact cannot be written to {self._store.folder}: {exc.strerror}") from exc
+            raise _no_room(self._store.folder, exc) from exc
         self._store.unpacked(self._artifact, found)
         # It was used last, so others go first.
         await self._store.make_room()
@@ -254,6 +260,10 @@ class Upload:
         self._file.seek(0)
         target = self._store.folder / self._artifact
         return unpack(self._file, target, self._artifact, content_bytes_max=max(0, room))
+
+
+def _no_room(folder: Path, error: OSError) -> NoRoomError:
+    return NoRoomError(f"the upload cannot be written to {folder}: {error.strerror or error}")
 
 
 def check_hash(artifact: str) -> None:

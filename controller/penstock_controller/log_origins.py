@@ -11,6 +11,10 @@ ENDED_SHOWN = 3
 """Logs of ended replicas that are shown for a deployment: those that a row of crashes left last."""
 
 
+LIVE_SHOWN = 50
+"""Logs of live replicas that are shown for a deployment; those of the others are read one by one."""
+
+
 def build_log_name(deployment_id: str) -> str:
     """Returns the name of the file. It cannot be that of a replica, which ends in five letters after a dash."""
     return f"build-{deployment_id}.log"
@@ -30,7 +34,7 @@ def shown_replicas(
     live = sorted(alive)
     ended = [r for r in kept if r not in live and _owner(r) == deployment_id]
     ended.sort(key=lambda replica_id: (kept[replica_id], replica_id))
-    return [*ended[max(0, len(ended) - ended_shown) :], *live]
+    return [*ended[max(0, len(ended) - ended_shown) :], *live[:LIVE_SHOWN]]
 
 
 def owners(alive: Mapping[str, str], kept: Collection[str]) -> dict[str, str]:

@@ -103,8 +103,9 @@ class LocalBuilds:
         deployment_id = spec.deployment_id
         if deployment_id in self._builds:
             return
-        # That of an earlier build would pass for this one's.
+        # Those of an earlier build would pass for this one's.
         self._result_file(deployment_id).unlink(missing_ok=True)
+        (self._log_dir / build_log_name(deployment_id)).unlink(missing_ok=True)
         try:
             child = self._spawn(spec)
         except OSError as exc:

@@ -138,7 +138,7 @@ class LocalActuator:
         except OSError as exc:
             self._gpus.release(spec.replica_id)
             path.unlink(missing_ok=True)
-            raise StartError(f"cannot start a runner in {spec.source}: {exc.strerror or exc}") from exc
+            raise StartError(_not_started(spec, exc)) from exc
         # A child that has already ended is a zombie until we reap it, so its pid still is its own.
         name = ProcessName(child.pid, read_start_ticks(child.pid) or 0)
         try:
@@ -335,6 +335,12 @@ class LocalActuator:
 
     async def list(self) -> Sequence[ReplicaProcess]:
         return [watched.process for watched in self._watched.values()]
+
+
+def _not_started(spec: ReplicaSpec, error: OSError) -> str:
+    if spec.python and not os.path.exists(spec.python):
+        return f"its environment is gone ({spec.python}); push or apply it again"
+    return f"cannot start a runner in {spec.source}: {error.strerror or error}"
 
 
 def _keep_small(log_dir: Path, alive: Collection[str], now: float) -> None:

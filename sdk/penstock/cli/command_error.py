@@ -18,6 +18,10 @@ class CommandError(Exception):
         self.status = status
 
 
+class ReaderGoneError(Exception):
+    """Nobody reads what the command prints any more (`penstock logs | head`)."""
+
+
 def refused_call(error: grpc.RpcError, address: str) -> CommandError:
     """Turns what a call to the controller ended with into what people need to know.
 

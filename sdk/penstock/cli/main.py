@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from penstock.cli import exit_status
 from penstock.cli.call import arguments as call
-from penstock.cli.command_error import CommandError
+from penstock.cli.command_error import CommandError, ReaderGoneError
 from penstock.cli.init import arguments as init
 from penstock.cli.logs import arguments as logs
 from penstock.cli.push import arguments as push
@@ -46,8 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CommandError as exc:
         print(f"penstock {arguments.command}: {exc}", file=sys.stderr)
         return exc.status
-    except BrokenPipeError:
-        # Nobody reads any more (`penstock logs | head`). The interpreter would complain once more at its end.
+    except (BrokenPipeError, ReaderGoneError):
+        # The interpreter would complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exit_status.FAILED
     return status

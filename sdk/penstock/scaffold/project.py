@@ -59,7 +59,7 @@ _IGNORE = """\
 
 _FOLDER_NOTES = {
     "packages": "Python packages of your own: what lies here can be imported by the model.\n",
-    "data": "Files that the model reads: it finds this folder as `kwargs[\"data_dir\"]`.\n",
+    "data": 'Files that the model reads: it finds this folder as `kwargs["data_dir"]`.\n',
 }
 
 

@@ -225,13 +225,13 @@ class Cache:
             return WeightsError(
                 "",
                 f"{what} {self._root}: its bound is {size_text(self.bytes_max)}, and {needed} are in use by "
-                f"deployments; raise {CACHE_BYTES_VARIABLE}, or remove a deployment",
+                f"deployments and downloads; raise {CACHE_BYTES_VARIABLE}, or remove a deployment",
             )
         free = size_text(shutil.disk_usage(self._root).free)
         return WeightsError(
             "",
             f"{size_text(size + FREE_MIN_BYTES)} must be free on the disk of {self._root}, and {free} are; {needed} of "
-            "the weights cache are in use by deployments; make room, or choose another folder",
+            "the weights cache are in use by deployments and downloads; make room, or choose another folder",
         )
 
     def _evict(self, occupant: Occupant, reason: str) -> None:

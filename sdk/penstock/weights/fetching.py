@@ -57,7 +57,7 @@ class Fetcher:
                 )
                 self.cache.publish(key, manifest)
             except WeightsError as exc:
-                raise exc if exc.key else WeightsError(item.source_key, exc.message) from None
+                raise exc if exc.key else WeightsError(item.source_key, f"{item.source}: {exc.message}") from None
         return manifest, True
 
     def _fetch_files(self, resolved: Resolved, listing: Listing) -> list[Arrived]:

@@ -122,7 +122,8 @@ class Transfer:
                 part.unlink(missing_ok=True)
             raise
         try:
-            if have and opened.offset and (opened.validator != validator or opened.total != total_before):
+            has_changed = opened.validator != validator or (total_before is not None and opened.total != total_before)
+            if have and opened.offset and has_changed:
                 part.unlink()
                 raise TransferError("the file has changed at its source", retryable=True, is_stale=True)
             have = min(have, opened.offset)

@@ -33,7 +33,7 @@ class Server:
     oldest_stream_at_s = 1.0
     def __init__(self, *_): self.cut = asyncio.Event()
     async def start(self, listen): return "127.0.0.1:1"
-    def set_model(self, model): pass
+    def set_model(self, model, app=None): pass
     def set_capacity(self, slots): self.capacity = slots
     def begin_drain(self, *, if_idle):
         self.draining = self.draining or not if_idle
@@ -268,7 +268,11 @@ def test_load_that_takes_too_long_fails_and_tells_where_it_is(
     program = (
         "import dataclasses, runpy, penstock_runner.process as process\n"
         "load = process.load_config\n"
-        "process.load_config = lambda folder: dataclasses.replace(load(folder), startup_timeout_s=1.5)\n"
+        "def impatient(folder):\n"
+        "    config = load(folder)\n"
+        "    checks = dataclasses.replace(config.health_checks, startup_threshold_s=1.5)\n"
+        "    return dataclasses.replace(config, health_checks=checks)\n"
+        "process.load_config = impatient\n"
         "runpy.run_module('penstock_runner', run_name='__main__', alter_sys=True)\n"
     )
     folder = write_truss(HANGS)

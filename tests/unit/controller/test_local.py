@@ -261,3 +261,15 @@ def test_start_that_fails_leaves_no_log(tmp_path: Path) -> None:
             assert list((tmp_path / "logs").iterdir()) == []
 
     asyncio.run(scenario())
+
+
+def test_an_environment_that_is_gone_is_named(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        actuator = local.LocalActuator(tmp_path, controller_address="unix:/c")
+        await actuator.open(lambda _: None)
+        spec = ReplicaSpec("echo-1-aaaaa", "echo-1", "echo", "", str(tmp_path), python=str(tmp_path / "gone"))
+        with pytest.raises(StartError, match=r"its environment is gone .*push or apply"):
+            await actuator.ensure(spec)
+        await actuator.close()
+
+    asyncio.run(scenario())

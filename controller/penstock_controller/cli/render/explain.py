@@ -9,7 +9,7 @@ from penstock_controller.cli.render.grid import Cell, Column, Grid, grid, left_o
 from penstock_controller.cli.render.replicas import replica_table
 from penstock_controller.cli.render.status import condition_cell, streams, streams_on_draining, waiting
 from penstock_controller.cli.render.style import Style
-from penstock_controller.cli.render.wording import decision_change, last_line, printable, seconds_in
+from penstock_controller.cli.render.wording import decision_change, headline, one_line, printable, seconds_in
 
 _OF_METRIC = {
     "streams": {"autoscaling_window", "target_utilization_percentage", "max_scale_down_rate"},
@@ -61,7 +61,7 @@ def _summary(answer: admin_pb2.ExplainDeploymentResponse, now_wall: float, style
     facts.append(("Blocked", printable(d.blocked) or "nothing"))
     facts.append(("Next look", "on a change" if next_look is None else f"on a change, or in {age(next_look)}"))
     if d.message:
-        facts.append(("Message", last_line(d.message, style)))
+        facts.append(("Message", one_line(headline(d), style)))
     return "\n".join(f"{name + ':':<13}{text}" for name, text in facts)
 
 

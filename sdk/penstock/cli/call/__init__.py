@@ -1,5 +1,5 @@
 """`penstock call`: calls a model by HTTP, WebSocket or gRPC, whichever it understands.
 
-    command ──▶ target (which model, by what, where) ──▶ predict | grpc_predict | conversation ──▶ printer
-                                                                              └── prompt, on a terminal
+command ──▶ target (which model, by what, where) ──▶ predict | grpc_predict | conversation ──▶ printer
+                                                                          └── prompt, on a terminal
 """

@@ -52,7 +52,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     where.add_argument(
         "--environment", metavar="ENVIRONMENT", help="this environment points to it as soon as a replica is ready"
     )
-    parser.add_argument("--name", default="", metavar="NAME", help="name of the model (default: model_name in config.yaml)")
+    parser.add_argument(
+        "--name", default="", metavar="NAME", help="name of the model (default: model_name in config.yaml)"
+    )
     parser.add_argument("--wait", action="store_true", help="return when it serves, or will not")
     parser.add_argument(
         "--timeout",

@@ -106,7 +106,7 @@ def test_when_all_is_in_use_it_is_refused_with_what_to_do(bench: Bench) -> None:
 
     assert str(caught.value) == (
         f"50 B more do not fit into the weights cache {bench.cache.root}: its bound is 100 B, and 60 B are in use by "
-        "deployments; raise PENSTOCK_WEIGHTS_CACHE_BYTES, or remove a deployment"
+        "deployments and downloads; raise PENSTOCK_WEIGHTS_CACHE_BYTES, or remove a deployment"
     )
     assert bench.keys() == ["a"]
 

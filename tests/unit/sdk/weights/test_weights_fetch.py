@@ -119,7 +119,7 @@ def test_a_released_deployment_leaves_its_files_to_the_others(bench: Bench) -> N
     bench.web.put("/b.bin", b"x" * 80)
     bench.env["PENSTOCK_WEIGHTS_CACHE_BYTES"] = "100"
     bench.fetch("external_data: [{url: WEB/a.bin, local_data_path: a.bin}]")
-    with pytest.raises(WeightsError, match="are in use by deployments") as caught:
+    with pytest.raises(WeightsError, match=r"/b\.bin: 80 B more do not fit .* in use by deployments") as caught:
         bench.fetch("external_data: [{url: WEB/b.bin, local_data_path: b.bin}]", other)
     assert caught.value.key == "external_data[0].url"
 

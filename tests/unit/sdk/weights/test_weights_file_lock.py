@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from penstock.weights import file_lock
 from penstock.weights.errors import Stopped, WeightsError
 from penstock.weights.file_lock import locked, tried
 
@@ -86,7 +85,7 @@ def test_a_lock_of_a_removed_file_excludes_nobody_and_is_not_taken_for_one(
         path.unlink()
         flock(fd, operation)
 
-    monkeypatch.setattr(file_lock.fcntl, "flock", flock_too_late)
+    monkeypatch.setattr(fcntl, "flock", flock_too_late)
 
     with tried(path) as taken:
         assert not taken

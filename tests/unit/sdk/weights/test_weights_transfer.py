@@ -318,3 +318,11 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(WeightsError, match="cannot be written to"):
         Bench(tmp_path, Answer()).fetch()
+
+
+def test_a_length_that_is_told_only_later_is_no_change(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, Answer(total=None, sent=3000, error=BROKE), Answer())
+
+    bench.fetch(sha256=DIGEST)
+
+    assert [offset for offset, _ in bench.origin.asked] == [0, 3000]
