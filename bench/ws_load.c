@@ -20,19 +20,15 @@
 #include <unistd.h>
 
 #include "proc_usage.h"
+#include "watched.h"
 #include "ws_client.h"
 #include "ws_echo.h"
 
-enum { GROUPS_MAX = 4, PROCESSES_MAX = 64 };
+enum { GROUPS_MAX = 4 };
 
 static group groups[GROUPS_MAX];
-static int group_count, process_count, ramp = 64;
+static int group_count, ramp = 64;
 static double warm = 0.7, seconds = 3, timeout = 120;
-static struct {
-  char name[24];
-  int pid;
-  proc_usage before, start;
-} processes[PROCESSES_MAX];
 
 static int parse_group(char *spec) {
   if (group_count == GROUPS_MAX) return 0;
@@ -54,29 +50,6 @@ static int parse_group(char *spec) {
   g->buckets = calloc(BUCKETS, sizeof *g->buckets);
   build_frames(g);
   return g->conns > 0 && g->in_flight > 0 && g->size >= 0;
-}
-
-static int parse_pids(char *spec) {
-  char *rest;
-  for (char *item = strtok_r(spec, ",", &rest); item; item = strtok_r(NULL, ",", &rest)) {
-    char *colon = strchr(item, ':');
-    if (!colon || process_count == PROCESSES_MAX) return 0;
-    snprintf(processes[process_count].name, sizeof processes->name, "%.*s", (int)(colon - item), item);
-    processes[process_count++].pid = atoi(colon + 1);
-  }
-  return 1;
-}
-
-// JSON list of the watched processes: CPU seconds since measuring began, and the rest as [before, now].
-static void print_processes(void) {
-  printf("\"processes\":[");
-  for (int i = 0; i < process_count; i++) {
-    proc_usage u = read_proc_usage(processes[i].pid), b = processes[i].before;
-    printf("%s{\"name\":\"%s\",\"pid\":%d,\"cpu_s\":%.6f,\"rss_kib\":[%ld,%ld],\"fds\":[%d,%d],\"threads\":[%d,%d]}",
-           i ? "," : "", processes[i].name, processes[i].pid, u.cpu_s - processes[i].start.cpu_s, b.rss_kib, u.rss_kib,
-           b.fds, u.fds, b.threads, u.threads);
-  }
-  printf("]}\n");
 }
 
 static void print_latencies(const char *prefix, const group *g) {
@@ -129,7 +102,7 @@ static void send_due(conn *conns, double t) {
 static void begin_measuring(void) {
   world.phase = MEASURING;
   for (int i = 0; i < group_count; i++) groups[i].sent = groups[i].skipped = 0;
-  for (int i = 0; i < process_count; i++) processes[i].start = read_proc_usage(processes[i].pid);
+  start_processes();
 }
 
 static int parse_options(int argc, char **argv) {
@@ -146,7 +119,7 @@ static int parse_options(int argc, char **argv) {
     else if (!strcmp(option, "-ramp")) ramp = atoi(value);
     else if (!strcmp(option, "-timeout")) timeout = atof(value);
     else if (!strcmp(option, "-group") && parse_group(value)) continue;
-    else if (!strcmp(option, "-pids") && parse_pids(value)) continue;
+    else if (!strcmp(option, "-pids") && watch_processes(value)) continue;
     else return usage(option);
   }
   return 0;
@@ -247,8 +220,7 @@ int main(int argc, char **argv) {
   for (int i = 0; i < group_count; i++) total += groups[i].conns;
   world.poller = epoll_create1(0);
   world.handshakes.buckets = calloc(BUCKETS, sizeof *world.handshakes.buckets);
-  for (int i = 0; i < process_count; i++)
-    processes[i].before = processes[i].start = read_proc_usage(processes[i].pid);
+  note_processes();
   conn *conns = make_conns(total, !idle);
   uint8_t *buf = malloc(READ_BYTES);
   double began = now();

@@ -18,10 +18,11 @@ from penstock.close_codes import TABLE, EndCode, end
 from penstock.trunk.stream import StreamSink, TrunkStream
 from penstock_edge.compressed import deflate_extensions
 from penstock_edge.ended import record_refusal, record_start
-from penstock_edge.headers import answer_headers
+from penstock_edge.headers import answer_headers, forwarded_headers
+from penstock_edge.message_requests import MessageRequests
 from penstock_edge.opening import Opening
 from penstock_edge.plane import DataPlane
-from penstock_edge.routing import Deployment
+from penstock_edge.routing import Deployment, Route
 from penstock_edge.tcp import keep_alive
 from penstock_edge.upgrade import open_stream_request, refusal_response, split_target
 from penstock_edge.websocket import EdgeWebSocket
@@ -149,6 +150,9 @@ class WebSocketHandshake(asyncio.Protocol):
         if self._plane.is_draining:
             self._refuse(EndCode.EDGE_DRAINING, retry_after=1)
             return
+        if route.endpoint == "predict":
+            self._begin_requests(request, response, route)
+            return
         if route.endpoint not in ("websocket", "sync"):
             row = TABLE[EndCode.NOT_WEBSOCKET]
             self._refuse(row.code, f"{row.reason} WebSocket models are at /model/NAME/websocket.")
@@ -160,6 +164,23 @@ class WebSocketHandshake(asyncio.Protocol):
         self._subprotocols = tuple(opening.subprotocols)
         self._opening = Opening(self._plane, route.deployment, opening, self)
         self._opening.start()
+
+    def _begin_requests(self, request: Request, response: Response, route: Route) -> None:
+        """Answers the upgrade at once, without a slot: each message will take its own."""
+        self._protocol.send_response(response)
+        self._transport.write(b"".join(self._protocol.data_to_send()))
+        self._is_over = True
+        self._server_state.connections.discard(self)
+        connection = MessageRequests(
+            self._plane,
+            self._server_state,
+            self._transport,
+            self._protocol,
+            route=route,
+            headers=forwarded_headers(request.headers.raw_items()),
+            query=split_target(request)[1],
+        )
+        self._transport.set_protocol(connection)
 
     def _keep_early(self, data: bytes) -> None:
         """Holds what comes before the upgrade is answered."""

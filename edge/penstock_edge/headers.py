@@ -33,6 +33,9 @@ _DROPPED = frozenset(
 
 _DROPPED_FROM_REQUESTS = frozenset(name.encode() for name in _DROPPED) | {b"expect", b"x-baseten-request-id"}
 
+_ONE_REQUEST_ONLY = frozenset({"content-type", "content-encoding", "expect", "x-baseten-request-id"})
+"""What an upgrade request says of itself, and not of the messages that follow."""
+
 _OWN_ANSWER = frozenset(
     {
         # The edge's own in an answer to an upgrade.
@@ -68,6 +71,24 @@ def request_headers(headers: Iterable[tuple[bytes, bytes]], request_id: bytes) -
         for name, value in headers
         if name not in _DROPPED_FROM_REQUESTS
     ]
+    passed.append(common_pb2.Header(name="x-baseten-request-id", value=request_id))
+    return passed
+
+
+def message_headers(
+    headers: Iterable[common_pb2.Header], content_type: bytes, request_id: bytes
+) -> list[common_pb2.Header]:
+    """Returns the headers of a request that came as a message of a WebSocket connection.
+
+    Args:
+        headers: what `forwarded_headers` has let through of the upgrade request.
+    """
+    passed = [
+        header
+        for header in headers
+        if header.name not in _ONE_REQUEST_ONLY and not header.name.startswith("sec-websocket-")
+    ]
+    passed.append(common_pb2.Header(name="content-type", value=content_type))
     passed.append(common_pb2.Header(name="x-baseten-request-id", value=request_id))
     return passed
 

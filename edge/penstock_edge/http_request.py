@@ -20,11 +20,8 @@ from penstock_edge.headers import answer_headers, request_headers
 from penstock_edge.http_protocol import CONNECTION_KEY, EdgeHttpProtocol
 from penstock_edge.http_refusal import refusal
 from penstock_edge.plane import DataPlane
-from penstock_edge.request_call import BODY_PART_BYTES_MAX, CallFailedError, RequestCall
+from penstock_edge.request_call import BODY_PART_BYTES_MAX, BODY_SILENCE_S, CallFailedError, RequestCall
 from penstock_edge.routing import Deployment, Route
-
-BODY_SILENCE_S = 60.0
-"""Time for the next bytes of a body."""
 
 REQUEST_ID_HEADER = b"x-baseten-request-id"
 ATTEMPTS_HEADER = b"x-baseten-model-prediction-attempts"

@@ -26,6 +26,9 @@ from penstock_edge.routing import Deployment
 BODY_PART_BYTES_MAX = 256 * 1024
 """Largest first part of a body: it travels with the opening, which is tried at one replica after the other."""
 
+BODY_SILENCE_S = 60.0
+"""Time for the next bytes of a body."""
+
 PREDICT_PATH = b"/v1/models/model:predict"
 
 
@@ -183,7 +186,7 @@ class RequestCall:
         Raises:
             CallFailedError: the rest will not come.
         """
-        item = await self._next_item()
+        item = await self.next_piece()
         return None if item is None else item[0]
 
     async def next_item(self, bytes_max: int) -> bytes | None:
@@ -194,7 +197,7 @@ class RequestCall:
         """
         whole = bytearray()
         while True:
-            item = await self._next_item()
+            item = await self.next_piece()
             if item is None:
                 return None
             data, kind = item
@@ -206,7 +209,12 @@ class RequestCall:
             if kind == Kind.LAST:
                 return bytes(whole)
 
-    async def _next_item(self) -> tuple[bytes, int] | None:
+    async def next_piece(self) -> tuple[bytes, int] | None:
+        """As `next_part`, with what the piece is: Kind.BINARY is a whole item of the model, BINARY_FIRST to LAST a part.
+
+        Raises:
+            CallFailedError: the rest will not come.
+        """
         while not self._parts:
             if self._failure is not None:
                 raise self._failure

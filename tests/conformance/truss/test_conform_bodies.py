@@ -78,6 +78,12 @@ def test_a_body_that_is_no_json_is_400(door: Door, body: bytes) -> None:
     assert isinstance(answer.error, str)
 
 
+def test_the_place_of_wrong_json_is_told_in_the_words_of_truss(door: Door) -> None:
+    answer = door("sync-predict").call(body=b"[1,")
+
+    assert answer.error == "Invalid JSON payload: Expecting value: line 1 column 4 (char 3)"
+
+
 def test_numpy_values_become_json(door: Door) -> None:
     assert door("binary-numpy").predict({"json": True}) == {"array": [0, 1, 2], "scalar": 0.5, "flag": True}
 

@@ -99,6 +99,15 @@ def test_an_unknown_path_of_the_model_is_404(door: Door) -> None:
     assert door("sync-predict").get("sync/nowhere").status == 404
 
 
+def test_the_ids_of_a_request_are_in_its_log(platform: Platform, door: Door) -> None:
+    ids = {"X-Baseten-Request-Id": "id-of-the-request", "X-Baseten-Chain-Request-Id": "id-of-the-chain"}
+    door("failing").call({"kind": "raise"}, headers=ids)
+
+    line = logged(platform, "id-of-the-request")[-1]
+    assert (line["request_id"], line["chain_request_id"]) == ("id-of-the-request", "id-of-the-chain")
+    assert line["event"] == INTERNAL
+
+
 def test_no_body_of_an_error_names_the_cause(door: Door) -> None:
     for kind in ("raise", "deep"):
         answer = door("failing").call({"kind": kind})

@@ -165,6 +165,19 @@ def test_a_build_that_died_with_its_controller_is_to_begin_anew(scene: Scene) ->
     run(scenario)
 
 
+def test_what_a_build_leaves_behind_is_ended(scene: Scene) -> None:
+    async def scenario() -> None:
+        (scene.truss / "child").touch()
+        builds = await scene.builds()
+        scene.start(builds)
+        await scene.ended()
+        child = int((scene.truss / "child").read_text())
+        await scene.until(lambda: read_start_ticks(child) is None)
+        await builds.close()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_a_build_is_ended_with_all_that_it_has_started(
     scene: Scene, stubborn: bool, monkeypatch: pytest.MonkeyPatch

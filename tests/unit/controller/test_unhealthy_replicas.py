@@ -26,7 +26,8 @@ def test_it_is_known_from_its_report_and_told_to_edges() -> None:
     registry = Registry(epoch=1, now=0.0)
     registry.attach(registration("r1"), 1, 0.0)
     version = registry.version
-    status = control_pb2.ReplicaStatus(sequence=2, state=control_pb2.REPLICA_STATE_READY, unhealthy=True)
+    state = control_pb2.REPLICA_STATE_READY
+    status = control_pb2.ReplicaStatus(sequence=2, state=state, stream_capacity=8, unhealthy=True)
     assert registry.report("r1", 1, report_from_wire(status), 0.0), "an edge would route differently"
     assert registry.version > version
     (row,) = snapshot_to_wire(registry.route_table(0.0)).replicas

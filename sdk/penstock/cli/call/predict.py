@@ -35,9 +35,13 @@ def predict(
         CommandError: There is no answer, or an error.
     """
     parts = urlsplit(url)
-    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    extra = {"context": ssl.create_default_context()} if parts.scheme == "https" else {}
-    connection = make(parts.hostname or "", parts.port, timeout=timeout_s, **extra)
+    host = parts.hostname or ""
+    connection: http.client.HTTPConnection
+    if parts.scheme == "https":
+        context = ssl.create_default_context()
+        connection = http.client.HTTPSConnection(host, parts.port, timeout=timeout_s, context=context)
+    else:
+        connection = http.client.HTTPConnection(host, parts.port, timeout=timeout_s)
     try:
         connection.putrequest("POST", parts.path, skip_accept_encoding=True)
         sent = {name.lower() for name, _ in headers}

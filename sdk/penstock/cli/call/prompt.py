@@ -7,7 +7,7 @@ import contextlib
 import sys
 import termios
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 PROMPT = "> "
 LINES_WAITING_MAX = 100
@@ -25,7 +25,7 @@ class Prompt:
         try:
             import readline
         except ImportError:  # a Python without it: lines are read plainly
-            self._buffer = lambda: ""
+            self._buffer: Callable[[], str] = str
         else:
             self._buffer = readline.get_line_buffer
 

@@ -24,7 +24,6 @@ class Sending:
         self._queue: asyncio.Queue[str | bytes | Exception | None] = asyncio.Queue(MESSAGES_WAITING_MAX)
         self._loop = asyncio.get_running_loop()
         self._replied = asyncio.Event()
-        self._last_at = 0.0
 
     async def run(self, messages: Iterator[str | bytes]) -> bool:
         """Returns when everything seems to be said; False when no reply came in time.
@@ -51,19 +50,23 @@ class Sending:
     async def _receive(self) -> None:
         while True:
             message = await self._stream.recv()
-            self._last_at = self._loop.time()
             self._replied.set()
             self._printer.message(message)
 
     async def _until_quiet(self) -> bool:
-        sent_at = self._loop.time()
+        if not await self._has_reply(self._timeout_s):
+            return False
+        while True:
+            self._replied.clear()
+            if not await self._has_reply(self._quiet_s):
+                return True
+
+    async def _has_reply(self, timeout_s: float) -> bool:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 await self._replied.wait()
         except TimeoutError:
             return False
-        while (left := max(self._last_at, sent_at) + self._quiet_s - self._loop.time()) > 0:
-            await asyncio.sleep(left)
         return True
 
     def _read(self, messages: Iterator[str | bytes]) -> None:

@@ -42,6 +42,7 @@ def test_the_same_content_gives_the_same_bytes_anywhere(truss: Path, tmp_path: P
     assert pack_directory(copy, other) == packed
     assert one.getvalue() == other.getvalue()
     assert packed.size_bytes == len(one.getvalue())
+    assert one.getvalue()[4:8] == bytes(4), "the header of gzip holds no time"
 
 
 def test_the_hash_can_be_had_without_an_archive(truss: Path) -> None:
