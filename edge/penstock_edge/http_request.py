@@ -30,7 +30,7 @@ _REQUEST_ID_BYTES_MAX = 128
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
-class _ClientGoneError(Exception):
+class ClientGoneError(Exception):
     """The client left before its request was whole."""
 
 
@@ -40,16 +40,16 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
     deployment = route.deployment
     refused = _check(plane, route, scope, method)
     if refused is not None:
-        await _refuse(plane, deployment, refused, scope, receive, send)
+        await refuse(plane, deployment, refused, scope, receive, send)
         return
     try:
         body, rest, more = await _first_part(receive, deployment.settings.message_bytes_max)
-    except _ClientGoneError:
+    except ClientGoneError:
         return
     except CallFailedError as failure:
-        await _refuse(plane, deployment, failure, scope, receive, send)
+        await refuse(plane, deployment, failure, scope, receive, send)
         return
-    request_id = _request_id(scope["headers"])
+    request_id = request_id_of(scope["headers"])
     connection: EdgeHttpProtocol | None = scope.get(CONNECTION_KEY)
     call = RequestCall(
         plane,
@@ -73,7 +73,7 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
         try:
             head = await call.head()
         except CallFailedError as failure:
-            await _refuse(plane, deployment, failure, scope, receive, send, request_id)
+            await refuse(plane, deployment, failure, scope, receive, send, request_id)
             return
         await _respond(call, head, request_id, scope, receive, send)
     finally:
@@ -94,7 +94,7 @@ def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFai
     settings = route.deployment.settings
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > settings.message_bytes_max:
-            return _too_big(settings.message_bytes_max)
+            return too_big(settings.message_bytes_max)
     if method in ("GET", "HEAD") and not plane.placement.ready_count(route.deployment.id, plane.now()):
         # Who only looks does not wait, and wakes nothing up.
         return CallFailedError(EndCode.REPLICA_NOT_READY, "Model with name model is not ready.", retry_after=1)
@@ -103,25 +103,31 @@ def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFai
 
 async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bytes, bool]:
     """Returns the beginning of the body, what has come behind it, and whether more follows."""
-    message = await _next_of_body(receive)
+    message = await next_of_body(receive)
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > bytes_max:
-            raise _too_big(bytes_max)
+            raise too_big(bytes_max)
         if len(body) <= BODY_PART_BYTES_MAX:
             return body, b"", False
     collected = bytearray(body)
     more = bool(message.get("more_body"))
     while more and len(collected) < BODY_PART_BYTES_MAX // 2:
-        message = await _next_of_body(receive)
+        message = await next_of_body(receive)
         collected += message.get("body", b"")
         more = bool(message.get("more_body"))
     if len(collected) > bytes_max:
-        raise _too_big(bytes_max)
+        raise too_big(bytes_max)
     return bytes(collected[:BODY_PART_BYTES_MAX]), bytes(collected[BODY_PART_BYTES_MAX:]), more
 
 
-async def _next_of_body(receive: Receive) -> Any:
+async def next_of_body(receive: Receive) -> Any:
+    """Returns the next message of a request's body.
+
+    Raises:
+        ClientGoneError: the client has left.
+        CallFailedError: nothing has come for BODY_SILENCE_S.
+    """
     try:
         async with asyncio.timeout(BODY_SILENCE_S):
             message = await receive()
@@ -129,7 +135,7 @@ async def _next_of_body(receive: Receive) -> Any:
         text = f"Nothing of the request's body has come for {BODY_SILENCE_S:g} s."
         raise CallFailedError(EndCode.REQUEST_TIMEOUT, text, status=408) from None
     if message["type"] == "http.disconnect":
-        raise _ClientGoneError
+        raise ClientGoneError
     return message
 
 
@@ -147,18 +153,18 @@ async def _send_rest(call: RequestCall, plane: DataPlane, receive: Receive, rest
             await call.send_body(b"")
             return
         while True:
-            message = await _next_of_body(receive)
+            message = await next_of_body(receive)
             body: bytes = message.get("body", b"")
             sent += len(body)
             if sent > bytes_max:
-                call.fail(_too_big(bytes_max))
+                call.fail(too_big(bytes_max))
                 return
             if body and not await call.send_body(body):
                 return
             if not message.get("more_body"):
                 await call.send_body(b"")
                 return
-    except _ClientGoneError:
+    except ClientGoneError:
         call.client_gone()
     except CallFailedError as failure:
         call.fail(failure)
@@ -207,7 +213,7 @@ async def _cut(scope: Scope, receive: Receive) -> None:
         pass
 
 
-async def _refuse(
+async def refuse(
     plane: DataPlane,
     deployment: Deployment,
     failure: CallFailedError,
@@ -216,6 +222,7 @@ async def _refuse(
     send: Send,
     request_id: bytes = b"",
 ) -> None:
+    """Answers a request that reaches no model, and counts it."""
     if failure.code is EndCode.CLIENT_GONE:
         return
     record_refusal(deployment.name, failure.code, failure.status, plane.metrics)
@@ -227,12 +234,13 @@ async def _refuse(
     await response(scope, receive, send)
 
 
-def _too_big(bytes_max: int) -> CallFailedError:
+def too_big(bytes_max: int) -> CallFailedError:
+    """The failure of a request whose body exceeds a limit."""
     return CallFailedError(EndCode.MESSAGE_TOO_BIG, f"The request's body is larger than {bytes_max} bytes.")
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """The client's own id of its request, or a new one."""
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Returns the client's own id of its request, or a new one."""
     for name, value in headers:
         if name == REQUEST_ID_HEADER and 0 < len(value) <= _REQUEST_ID_BYTES_MAX:
             return value

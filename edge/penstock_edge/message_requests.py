@@ -14,6 +14,7 @@ import secrets
 from collections import deque
 from typing import Any
 
+import structlog
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -44,6 +45,8 @@ WRITE_BUFFER_BYTES_HIGH = 128 * 1024
 
 ERROR_BODY_BYTES_MAX = 64 * 1024
 """How much of a model's answer with an error status is read."""
+
+log = structlog.get_logger("edge")
 
 _TEXT = int(Kind.TEXT)
 _LAST = int(Kind.LAST)
@@ -258,6 +261,9 @@ class MessageRequests(asyncio.Protocol):
                     return
             if self._plane.is_draining:
                 self.end(EndCode.EDGE_DRAINING)
+        except Exception as error:
+            log.error("message_failed", error=f"{type(error).__name__}: {error}", exc_info=True)
+            self.end(EndCode.INTERNAL)
         finally:
             self._task = None
 
@@ -334,8 +340,8 @@ class MessageRequests(asyncio.Protocol):
         as_text = is_text(head)
         if head.status >= 400:
             body = bytearray(head.body)
-            while head.body_follows and len(body) < ERROR_BODY_BYTES_MAX and (piece := await call.next_part()):
-                body += piece
+            while head.body_follows and len(body) < ERROR_BODY_BYTES_MAX and (part := await call.next_part()):
+                body += part
             await self._send(int(Kind.TEXT), error_message(head.status, bytes(body)))
         elif not head.body_follows:
             await self._send_whole(head.body, as_text=as_text)

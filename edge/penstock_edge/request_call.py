@@ -210,7 +210,7 @@ class RequestCall:
                 return bytes(whole)
 
     async def next_piece(self) -> tuple[bytes, int] | None:
-        """As `next_part`, with what the piece is: Kind.BINARY is a whole item of the model, BINARY_FIRST to LAST a part.
+        """As `next_part`, with what it is: BINARY stands for a whole item of the model, other kinds for a part of one.
 
         Raises:
             CallFailedError: the rest will not come.

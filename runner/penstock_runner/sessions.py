@@ -25,6 +25,7 @@ from penstock.trunk.stream import TrunkStream
 from penstock.truss.settings import PenstockSettings
 from penstock_runner.drain_ends import spread_ends
 from penstock_runner.model.loaded import LoadedModel, format_user_traceback
+from penstock_runner.request_ids import bind_request_ids
 from penstock_runner.request_session import RequestSession
 from penstock_runner.slots import Slots
 from penstock_runner.stream import MessageTooBigError, ModelStream
@@ -201,6 +202,7 @@ class Session:
                 code = EndCode.NOT_WEBSOCKET
             else:
                 websocket = make_websocket(request, stream)
+                bind_request_ids(websocket.scope["headers"])  # this task has a context of its own
                 del request  # the handler may run for hours: the WebSocket holds what it needs
                 await self._model.websocket(websocket)
         except WebSocketDisconnect:

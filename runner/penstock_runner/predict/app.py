@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, MutableMapping
-from contextvars import Token
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,14 +31,12 @@ from penstock_runner.predict.responses import is_response, render
 from penstock_runner.predict.schema import make_schema
 from penstock_runner.predict.streaming import ResponseCutError, Streamer, is_stream
 from penstock_runner.predict.threads import ThreadPool, threads_for
+from penstock_runner.request_ids import bind_request_ids
 from penstock_runner.stream import ClientDisconnectedError
 
 HEALTH_TIMEOUT_S = 30.0
 """Longest wait for the model's `is_healthy`; then it counts as not healthy."""
-ID_LENGTH_MAX = 128
-"""Characters of a request id that go into logs."""
 
-_IDS = {b"x-baseten-request-id": "request_id", b"x-baseten-chain-request-id": "chain_request_id"}
 _USER_FAILURES = (Exception, SystemExit, KeyboardInterrupt)
 """What user code raises is answered, all of it: SystemExit and KeyboardInterrupt would end the loop, and with it every
 other stream."""
@@ -102,7 +99,7 @@ class RequestApp:
         assert scope["type"] == "http"
         presence = ClientPresence(scope, receive)
         request = PredictRequest(scope, presence, send)
-        bound = _bind_ids(scope["headers"])
+        bound = bind_request_ids(scope["headers"])
         try:
             if self._config.penstock.cancel_on_disconnect:
                 with CancelledWhenGone(presence):
@@ -279,13 +276,3 @@ def _is_cancelled(exc: BaseException) -> bool:
     """Whether somebody has cancelled this task. Otherwise user code has awaited something that was cancelled."""
     task = asyncio.current_task()
     return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0
-
-
-def _bind_ids(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[str, Token[Any]]:
-    """Has every log of this context carry the ids that the platform gave the request."""
-    ids = {}
-    for name, value in headers:
-        key = _IDS.get(name)
-        if key is not None:
-            ids[key] = value[:ID_LENGTH_MAX].decode("latin-1")
-    return structlog.contextvars.bind_contextvars(**ids) if ids else {}

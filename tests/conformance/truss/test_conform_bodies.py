@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from penstock_testing.truss_conformance import MSGPACK, ModelDoor

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 import grpc
-import msgpack
+import msgpack  # type: ignore[import-untyped]  # it comes without types
 import pytest
 
 from penstock_testing.truss_conformance import JSON, MSGPACK, GrpcDoor, error_body

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +17,8 @@ from penstock.cli.up.readiness import Wanted
 CALL_TIMEOUT_S = 5.0
 APPLY_TIMEOUT_S = 120.0
 """Deployments are hashed when they are applied, and weights may lie in their folders."""
+RELOAD_TIMEOUT_S = 45.0
+"""The controller waits 30 s for its replicas."""
 STOP_SLACK_S = 15.0
 """Time for runners to end after the grace of their streams."""
 
@@ -31,6 +35,26 @@ _PHASES = {
     control_pb2.REPLICA_STATE_FAILED: Phase.FAILED,
     control_pb2.REPLICA_STATE_LOST: Phase.LOST,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadOutcome:
+    """What became of one replica that was to take over new code."""
+
+    replica_id: str
+    is_done: bool
+    message: str = ""
+    """Why not."""
+    needs_restart: bool = False
+    """The new code cannot take over what is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A deployment that was created, or was there."""
+
+    deployment_id: str
+    existed: bool
 
 
 class AdminError(Exception):
@@ -76,6 +100,49 @@ class Admin:
             Wanted(item.name, item.deployment_id, 1 if replicas is None else replicas) for item in response.deployments
         )
 
+    async def create(self, directory: Path, replicas: int | None) -> Created:
+        """Creates a deployment that production points to as soon as it is ready; until then nothing changes.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.CreateDeploymentRequest(source=str(directory), environment="production", replicas=replicas)
+        response = await self._ask(self._stub.CreateDeployment, request, APPLY_TIMEOUT_S)
+        return Created(response.deployment_id, response.existed)
+
+    async def reload(self, deployment_id: str) -> tuple[ReloadOutcome, ...]:
+        """Has every ready replica import its code anew.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.ReloadDeploymentRequest(deployment=deployment_id)
+        response = await self._ask(self._stub.ReloadDeployment, request, RELOAD_TIMEOUT_S)
+        return tuple(
+            ReloadOutcome(item.replica_id, item.reloaded, item.message, item.needs_restart)
+            for item in response.replicas
+        )
+
+    async def set_replicas(self, deployment_id: str, replicas: int | None) -> None:
+        """Fixes the number of replicas, or (None) has the deployment scaled by load. Cuts no stream.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.ScaleDeploymentRequest(
+            deployment=deployment_id, replicas=replicas, automatic=replicas is None
+        )
+        await self._ask(self._stub.ScaleDeployment, request, CALL_TIMEOUT_S)
+
+    async def renew(self, deployment_id: str) -> None:
+        """Drains every replica of a deployment, so that others take their places. Open streams finish.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.ChangeReplicasRequest(change=admin_pb2.REPLICA_CHANGE_DRAIN, replicas=[deployment_id])
+        await self._ask(self._stub.ChangeReplicas, request, CALL_TIMEOUT_S)
+
     async def stop_replicas(self, grace_s: float) -> int:
         """Ends every replica; returns how many streams were cut.
 
@@ -91,6 +158,12 @@ class Admin:
         except grpc.aio.AioRpcError as exc:
             raise AdminError(f"the controller did not stop the replicas: {exc.details()}") from None
         return response.cut_streams
+
+    async def _ask(self, call: Callable[..., Awaitable[Any]], request: Any, timeout_s: float) -> Any:
+        try:
+            return await call(request, timeout=timeout_s, wait_for_ready=True)
+        except grpc.aio.AioRpcError as exc:
+            raise AdminError(f"the controller refused: {exc.details()}") from None
 
     async def close(self) -> None:
         await self._channel.close()
@@ -110,6 +183,11 @@ def _observation(response: admin_pb2.GetStatusResponse) -> Observation:
                 failed=item.failed_replicas,
                 active_streams=item.active_streams,
                 message=item.message,
+                phase=item.phase,
+                blocked=item.blocked,
+                environments=tuple(item.environments),
+                endpoints=tuple(item.endpoints),
+                build_log_path=item.build_log_path,
             )
             for item in response.deployments
         ),

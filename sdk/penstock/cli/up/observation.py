@@ -49,6 +49,24 @@ class Deployment:
     """Streams that hold a slot."""
     message: str = ""
     """What is wrong; empty when nothing is."""
+    phase: str = ""
+    """Where it is in its life: "BUILDING", "ACTIVE", …"""
+    blocked: str = ""
+    """What keeps it from the replicas that it needs; empty when nothing does."""
+    environments: tuple[str, ...] = ()
+    """That point to it."""
+    endpoints: tuple[str, ...] = ()
+    """What its model can be called by; empty when no replica has told yet."""
+    build_log_path: str = ""
+    """Empty when nothing was built."""
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it will not get ready by itself."""
+        return self.phase in _FAILED_PHASES
+
+
+_FAILED_PHASES = frozenset({"BUILD_FAILED", "BUILD_STOPPED", "DEPLOY_FAILED", "FAILED"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class ModelFailure:
 
     name: str
     replica_id: str
+    """Empty when none was started."""
     reason: str
     """The model's own traceback where there is one; may be empty."""
     log_path: str
@@ -101,6 +102,9 @@ class Readiness:
                 self._starting.pop(replica.replica_id, None)
 
     def _failure(self, wanted: Wanted, observation: Observation) -> ModelFailure | None:
+        deployment = observation.deployment(wanted.deployment_id)
+        if deployment is not None and deployment.phase == "BUILD_FAILED":
+            return ModelFailure(wanted.name, "", deployment.message, deployment.build_log_path)
         replicas = observation.replicas_of(wanted.deployment_id)
         failed = next((item for item in replicas if item.phase is Phase.FAILED), None)
         if failed is None:
@@ -122,6 +126,8 @@ def _progress(wanted: Wanted, observation: Observation) -> str | None:
     deployment = observation.deployment(wanted.deployment_id) or Deployment(wanted.name, wanted.deployment_id)
     if deployment.ready >= wanted.replicas:
         return None
+    if deployment.phase == "BUILDING":
+        return f"{wanted.name}: building its environment"
     counts = f"{deployment.ready} of {wanted.replicas} {_replicas(wanted.replicas)} ready"
     details = [
         f"{count} {what}"
