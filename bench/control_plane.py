@@ -15,7 +15,7 @@ from pathlib import Path
 
 from penstock_bench.control.fleet import FLEETS, Fleet
 from penstock_bench.control.program import measure_control_plane
-from penstock_bench.control.tables import put_section
+from penstock_bench.control.tables import SECTION
 from penstock_bench.machine import raise_descriptor_limit
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     print(text)
     output: Path | None = options.output or (None if options.fleets else RESULTS)
     if output is not None:
-        output.write_text(put_section(output.read_text() if output.exists() else "", text))
+        output.write_text(SECTION.put(output.read_text() if output.exists() else "", text))
         print(f"written to {output}", file=sys.stderr)
     return 0 if complete else 1
 

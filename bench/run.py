@@ -21,9 +21,12 @@ from pathlib import Path
 from penstock_bench import report
 from penstock_bench.control.fleet import FLEETS
 from penstock_bench.control.program import measure_control_plane
-from penstock_bench.control.tables import put_section, take_section
+from penstock_bench.control.tables import SECTION as CONTROL_PLANE
 from penstock_bench.generator import compile_generator, measure
 from penstock_bench.machine import machine_facts, raise_descriptor_limit
+from penstock_bench.predict.program import measure_predict
+from penstock_bench.predict.rows import ROWS as PREDICT_ROWS
+from penstock_bench.predict.tables import SECTION as PREDICT
 from penstock_bench.processes import StartError
 from penstock_bench.samples import LoadError, Sample
 from penstock_bench.scenarios import SCENARIOS, Group, Scenario
@@ -189,8 +192,10 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     titles = {target.name: target.title for target in started}
     document = report.document(facts, titles, skipped, scenarios, benchmark.results, benchmark.failures)
     print(document)
-    control_plane = ""
+    control_plane, predict = "", ""
     if not (options.quick or options.only or options.targets):
+        predict, _ = measure_predict(PREDICT_ROWS, rounds=rounds, seconds=seconds, warm_s=0.7)
+        print(predict)
         fleets = [fleet for fleet in FLEETS if fleet.standard]
         control_plane, _ = measure_control_plane(fleets, seconds=CONTROL_PLANE_S, warm_s=3.0)
         print(control_plane)
@@ -199,9 +204,10 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     output: Path | None = options.output or (None if options.quick else BENCH / "RESULTS.md")
     if output is not None:
         before = output.read_text() if output.exists() else ""
-        kept = report.keep_notes(document, before)
-        section = control_plane or take_section(before)
-        output.write_text(put_section(kept, section) if section else kept)
+        document = report.keep_notes(document, before)
+        for section, text in ((PREDICT, predict), (CONTROL_PLANE, control_plane)):
+            document = section.put(document, text or section.take(before))
+        output.write_text(document)
         print(f"written to {output}", file=sys.stderr)
     return 0 if benchmark.results else 1
 

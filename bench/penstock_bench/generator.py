@@ -1,4 +1,4 @@
-"""Compiles and runs the load generator `ws_load`."""
+"""Compiles and runs the load generators, `ws_load` and `http_load`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from penstock_bench.scenarios import Scenario
 from penstock_bench.targets import Endpoint
 
 SOURCES = Path(__file__).resolve().parent.parent
-FILES = ("ws_load.c", "ws_client.c", "ws_echo.c", "proc_usage.c")
+FILES = {
+    "ws_load": ("ws_load.c", "ws_client.c", "ws_echo.c", "watched.c", "proc_usage.c"),
+    "http_load": ("http_load.c", "watched.c", "proc_usage.c"),
+}
 
 
-def compile_generator(build: Path) -> Path:
-    """Builds ws_load when a source is newer; raises LoadError with the compiler's words when that fails."""
-    program = build / "ws_load"
+def compile_generator(build: Path, name: str = "ws_load") -> Path:
+    """Builds a generator when a source is newer; raises LoadError with the compiler's words when that fails."""
+    program = build / name
     newest = max(path.stat().st_mtime for path in SOURCES.glob("*.[ch]"))
     if program.exists() and program.stat().st_mtime > newest:
         return program
@@ -25,10 +28,10 @@ def compile_generator(build: Path) -> Path:
     if compiler is None:
         raise LoadError("no C compiler: install gcc or clang, the load generator is written in C to stay light")
     build.mkdir(parents=True, exist_ok=True)
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), *(str(SOURCES / file) for file in FILES)]
+    command = [compiler, "-O2", "-Wall", "-Wextra", "-o", str(program), *(str(SOURCES / file) for file in FILES[name])]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode:
-        raise LoadError(f"compiling ws_load failed:\n{built.stderr}")
+        raise LoadError(f"compiling {name} failed:\n{built.stderr}")
     return program
 
 
@@ -49,12 +52,18 @@ def measure(
         command += ["-pids", ",".join(f"{name}:{pid}" for name, pid in processes)]
     hold_s = 1.0 if scenario.mode == "idle" else seconds
     command += ["-d", str(hold_s), "-w", str(warm_s), "-n", str(scenario.cycles), "-timeout", "60"]
+    return run_generator(command, timeout_s=90 + seconds + warm_s)
+
+
+def run_generator(command: Sequence[str], *, timeout_s: float) -> Sample:
+    """Raises LoadError when the generator failed, did not end in time, or counted an error."""
+    name = Path(command[0]).name
     try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=90 + seconds + warm_s, check=False)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired as error:
-        raise LoadError(f"ws_load did not end within {error.timeout:g} s") from error
+        raise LoadError(f"{name} did not end within {error.timeout:g} s") from error
     if not ran.stdout.strip():
-        raise LoadError(f"ws_load ended with status {ran.returncode}: {ran.stderr.strip()[:400]}")
+        raise LoadError(f"{name} ended with status {ran.returncode}: {ran.stderr.strip()[:400]}")
     try:
         sample = parse_sample(ran.stdout.strip().splitlines()[-1])
     except LoadError as error:

@@ -56,8 +56,8 @@ def missed(results: Results, bars: Sequence[Bar] = BARS) -> list[Bar]:
     return [bar for bar in bars if bar.verdict(bar.value(results)) is Verdict.MISSED]
 
 
-def _split(rounds: Rounds, of: str) -> str:
-    """Medians by process name: "edge 7.1, runner 3.0"."""
+def split_by_process(rounds: Rounds, of: str) -> str:
+    """Medians of the field `of` by process name: "edge 7.1, runner 3.0"."""
     names: dict[str, None] = {}
     for sample in rounds.values():
         names.update(dict.fromkeys(getattr(sample, of)))
@@ -76,7 +76,7 @@ def _against(targets: Mapping[str, Rounds], name: str, measure: Measure, present
     return ["" if name == baseline else times(ratio(targets[name], targets[baseline], measure)) for baseline in present]
 
 
-def _range(rounds: Rounds, measure: Measure) -> str:
+def range_text(rounds: Rounds, measure: Measure) -> str:
     found = range_of(rounds, measure)
     return "–" if found is None else f"{number(found[0])}–{number(found[1])}"
 
@@ -92,7 +92,7 @@ def scenario_table(scenario: Scenario, targets: Mapping[str, Rounds]) -> str:
                 name,
                 number(median_of(rounds, lambda s: s.kib_per_stream_total)),
                 *_against(targets, name, lambda s: s.kib_per_stream_total, present),
-                _split(rounds, "kib_per_stream"),
+                split_by_process(rounds, "kib_per_stream"),
             ]
             for name, rounds in targets.items()
         ]
@@ -120,14 +120,14 @@ def scenario_table(scenario: Scenario, targets: Mapping[str, Rounds]) -> str:
             number(median_of(rounds, lambda s: s.per_s), 0),
             number(median_of(rounds, lambda s: s.p50_ms)),
             number(median_of(rounds, lambda s: s.p99_ms)),
-            *([_range(rounds, measure)] if several else []),
+            *([range_text(rounds, measure)] if several else []),
             *_against(targets, name, measure, present),
             number(median_of(rounds, lambda s: s.cpu_us_total)),
             *_against(targets, name, lambda s: s.cpu_us_total, present),
-            _split(rounds, "cpu_us"),
+            split_by_process(rounds, "cpu_us"),
         ]
         if company:
-            row += [number(median_of(rounds, lambda s: s.company_per_s), 0), _split(rounds, "growth_mib")]
+            row += [number(median_of(rounds, lambda s: s.company_per_s), 0), split_by_process(rounds, "growth_mib")]
         rows.append(row)
     return table(head, rows)
 

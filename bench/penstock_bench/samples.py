@@ -23,6 +23,9 @@ class Sample:
     per_s: float | None = None
     p50_ms: float | None = None
     p99_ms: float | None = None
+    first_p50_ms: float | None = None
+    """To the first byte of an answer's body; None where a message is the answer."""
+    first_p99_ms: float | None = None
     cpu_us: Mapping[str, float] = field(default_factory=dict)
     """Microseconds of CPU per message, which is also CPU-seconds per million messages, by process name."""
     generator_us: float | None = None
@@ -57,13 +60,15 @@ def _by_name(processes: Iterable[Mapping[str, Any]], figure: Callable[[Mapping[s
 
 
 def parse_sample(line: str) -> Sample:
-    """Reads ws_load's JSON line; raises LoadError when it reports a failure or is none."""
+    """Reads a load generator's JSON line; raises LoadError when it reports a failure or is none."""
     try:
         said = json.loads(line)
     except json.JSONDecodeError as error:
-        raise LoadError(f"ws_load did not answer in JSON: {line[:200]!r}") from error
+        raise LoadError(f"the load generator did not answer in JSON: {line[:200]!r}") from error
     if "error" in said:
-        raise LoadError(f"ws_load: {said['error']} ({said.get('errors', 0)} errors, {said.get('opened', '?')} opened)")
+        raise LoadError(
+            f"load generator: {said['error']} ({said.get('errors', 0)} errors, {said.get('opened', '?')} opened)"
+        )
     processes = said["processes"]
     growth = _by_name(processes, lambda p: (p["rss_kib"][1] - p["rss_kib"][0]) / 1024)
     fds = {name: int(n) for name, n in _by_name(processes, lambda p: p["fds"][1] - p["fds"][0]).items()}
@@ -89,6 +94,8 @@ def parse_sample(line: str) -> Sample:
         per_s=first["messages"] / elapsed,
         p50_ms=first["p50_ms"] if first["messages"] else None,
         p99_ms=first["p99_ms"] if first["messages"] else None,
+        first_p50_ms=first.get("first_p50_ms") if first["messages"] else None,
+        first_p99_ms=first.get("first_p99_ms") if first["messages"] else None,
         cpu_us=_by_name(processes, lambda p: p["cpu_s"] / messages * 1e6) if messages else {},
         generator_us=said["generator_cpu_s"] / messages * 1e6 if messages else None,
         growth_mib=growth,

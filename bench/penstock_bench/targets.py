@@ -12,6 +12,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from penstock_bench.processes import Child, StartError, answers, free_port, process_tree
@@ -19,6 +20,9 @@ from penstock_bench.samples import CONTROL
 
 SERVERS = Path(__file__).resolve().parent.parent / "servers"
 START_S = 90.0
+
+Method = Literal["websocket", "predict"]
+"""Which method of the model is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,10 @@ class Direct(Target):
     name = "direct"
     title = "FastAPI on uvicorn (websockets-sansio, uvloop), no hop"
 
-    def __init__(self, folder: Path, truss: Path) -> None:
+    def __init__(self, folder: Path, truss: Path, method: Method = "websocket") -> None:
         super().__init__(folder)
         self._truss = truss
+        self._path = "/v1/websocket" if method == "websocket" else "/v1/models/model:predict"
         self._child: Child | None = None
 
     def start(self) -> Endpoint:
@@ -67,7 +72,7 @@ class Direct(Target):
         self._child.wait_ready(lambda: port_file.exists() and bool(port_file.read_text()), self.title, START_S)
         port = int(port_file.read_text())
         self._child.wait_ready(lambda: answers(f"http://127.0.0.1:{port}/healthz"), self.title, START_S)
-        return Endpoint(port, "/v1/websocket")
+        return Endpoint(port, self._path)
 
     def processes(self) -> list[tuple[str, int]]:
         return [("server", self._child.pid)] if self._child else []
@@ -151,10 +156,11 @@ class Penstock(Target):
     name = "penstock"
     title = "Penstock: edge, trunk, runner, Truss websocket method"
 
-    def __init__(self, folder: Path, truss: Path, options: list[str]) -> None:
+    def __init__(self, folder: Path, truss: Path, options: list[str], method: Method = "websocket") -> None:
         super().__init__(folder)
         self._truss = truss
         self._options = options
+        self._method = method
         self._child: Child | None = None
 
     def start(self) -> Endpoint:
@@ -168,7 +174,7 @@ class Penstock(Target):
         self._child = Child([*command, "--state-dir", str(state), *self._options], self.folder / "log")
         self._child.wait_ready(ready.exists, self.title, START_S)
         url = urlsplit(json.loads(ready.read_text())["deployments"][0]["websocket"])
-        return Endpoint(int(url.port or 80), url.path)
+        return Endpoint(int(url.port or 80), url.path.removesuffix("websocket") + self._method)
 
     def processes(self) -> list[tuple[str, int]]:
         if not self._child:

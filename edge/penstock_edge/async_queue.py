@@ -117,6 +117,7 @@ class AsyncQueue:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._requests: dict[str, AsyncRequest] = {}
+        self._queued: dict[str, AsyncRequest] = {}
         self._finished: deque[AsyncRequest] = deque()
         """In the order of their end."""
         self._with_result: deque[AsyncRequest] = deque()
@@ -146,7 +147,7 @@ class AsyncQueue:
         line.waiting[request.priority][request.id] = request
         line.queued += 1
         line.queued_bytes += len(request.body)
-        self._requests[request.id] = request
+        self._requests[request.id] = self._queued[request.id] = request
         return True
 
     def take(self, deployment_id: str) -> AsyncRequest | None:
@@ -208,7 +209,7 @@ class AsyncQueue:
     def expire(self, now: float) -> list[AsyncRequest]:
         """Ends what has been queued for too long, and forgets what is over for long. Returns the former."""
         self._forget(now)
-        late = [r for r in self._requests.values() if r.status is Status.QUEUED and r.expires_at <= now]
+        late = [request for request in self._queued.values() if request.expires_at <= now]
         for request in late:
             waited_s = now - request.created_at
             text = f"The request has waited {waited_s:.0f} s, which is all that max_time_in_queue_seconds allows."
@@ -222,6 +223,7 @@ class AsyncQueue:
             self._set(request, Status.WEBHOOK_FAILED, now)
 
     def _leave_queue(self, request: AsyncRequest) -> None:
+        del self._queued[request.id]
         line = self._lines[request.deployment_id]
         line.waiting[request.priority].pop(request.id, None)
         line.queued -= 1

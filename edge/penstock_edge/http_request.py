@@ -215,7 +215,7 @@ async def _cut(scope: Scope, receive: Receive) -> None:
 
 async def refuse(
     plane: DataPlane,
-    deployment: Deployment,
+    deployment: Deployment | None,
     failure: CallFailedError,
     scope: Scope,
     receive: Receive,
@@ -225,7 +225,7 @@ async def refuse(
     """Answers a request that reaches no model, and counts it."""
     if failure.code is EndCode.CLIENT_GONE:
         return
-    record_refusal(deployment.name, failure.code, failure.status, plane.metrics)
+    record_refusal(deployment.name if deployment is not None else "", failure.code, failure.status, plane.metrics)
     response = refusal(failure.code, failure.text, status=failure.status, retry_after=failure.retry_after)
     if request_id:
         response.headers[REQUEST_ID_HEADER.decode()] = request_id.decode("latin-1")

@@ -34,6 +34,7 @@ _LATENCY_BUCKETS = (
     1200,
     float("inf"),
 )
+_QUEUE_TIME_BUCKETS = (0.01, 0.1, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400, float("inf"))
 _SIZE_BUCKETS = (100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, float("inf"))
 
 
@@ -109,6 +110,32 @@ class EdgeMetrics:
             multiprocess_mode="livemax",
         )
 
+        self.async_queue_size = Gauge(
+            "baseten_async_queue_size",
+            "Asynchronous requests that are queued now.",
+            ("model_name", "deployment_id"),
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.async_queue_time = Histogram(
+            "baseten_time_in_async_queue_seconds",
+            "How long asynchronous requests were queued before they had a slot.",
+            _LABELS,
+            registry=registry,
+            buckets=_QUEUE_TIME_BUCKETS,
+        )
+        self.async_ended = Counter(
+            "penstock_async_requests_total",
+            "Asynchronous requests that are over, by their last status.",
+            (*_LABELS, "status"),
+            registry=registry,
+        )
+        self.webhooks = Counter(
+            "penstock_webhooks_total",
+            "Webhooks that are over, by whether they were taken: SUCCEEDED or FAILED.",
+            (*_LABELS, "status"),
+            registry=registry,
+        )
         self.requests = Counter(
             "baseten_inference_requests_total",
             "Requests that had a slot and are over, by the HTTP status of their response.",

@@ -194,7 +194,7 @@ def replica_reports(snapshot: control_pb2.Snapshot) -> Iterator[ReplicaReport]:
             replica_id=route.replica_id,
             deployment_id=route.deployment_id,
             address=route.address,
-            is_ready=route.state == control_pb2.REPLICA_STATE_READY,
+            is_ready=route.state == control_pb2.REPLICA_STATE_READY and not route.unhealthy,
             is_cordoned=route.cordoned,
             active_streams=route.active_streams,
             stream_capacity=route.stream_capacity,

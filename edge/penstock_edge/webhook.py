@@ -33,7 +33,7 @@ DELIVERIES_MAX = 64
 """Deliveries at once; others wait for their turn."""
 
 ALLOW_PRIVATE_VARIABLE = "PENSTOCK_WEBHOOK_ALLOW_PRIVATE"
-SECRET_VARIABLE = "PENSTOCK_WEBHOOK_SECRET"  # noqa: S105
+SECRET_VARIABLE = "PENSTOCK_WEBHOOK_SECRET"
 # It names a variable, and is no secret.
 
 _ANSWER_HEAD_BYTES_MAX = 16 * 1024
@@ -152,13 +152,8 @@ class Webhooks:
         port = parts.port or (443 if is_tls else 80)
         if is_tls and self._tls is None:
             self._tls = ssl.create_default_context()
-        reader, writer = await asyncio.open_connection(
-            str(await self._address(host, port)),
-            port,
-            ssl=self._tls if is_tls else None,
-            server_hostname=host if is_tls else None,
-            limit=_ANSWER_HEAD_BYTES_MAX,
-        )
+        addresses = await self._addresses(host, port)
+        reader, writer = await self._connect(addresses, port, host if is_tls else None)
         try:
             head = [
                 f"POST {parts.path or '/'}{'?' + parts.query if parts.query else ''} HTTP/1.1",
@@ -178,16 +173,33 @@ class Webhooks:
         finally:
             writer.close()
 
-    async def _address(self, host: str, port: int) -> Address:
+    async def _connect(
+        self, addresses: Sequence[Address], port: int, tls_name: str | None
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connects to the first address that answers."""
+        for number, address in enumerate(addresses, 1):
+            try:
+                return await asyncio.open_connection(
+                    str(address),
+                    port,
+                    ssl=self._tls if tls_name is not None else None,
+                    server_hostname=tls_name,
+                    limit=_ANSWER_HEAD_BYTES_MAX,
+                )
+            except OSError:
+                if number == len(addresses):
+                    raise
+        raise AssertionError("there is an address at least")
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
         """Looks `host` up; every one of its addresses must be allowed."""
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
         if not addresses:
             raise OSError(f"{host} has no address")
         if not self.rules.allow_private and not all(map(is_public, addresses)):
             raise BadWebhookError(_private(host))
-        return addresses[0]
+        return addresses
 
 
 async def _status(reader: asyncio.StreamReader) -> int:
@@ -199,7 +211,8 @@ async def _status(reader: asyncio.StreamReader) -> int:
         status = int(line[1])
         if status >= 200:
             return status
-        await reader.readuntil(b"\r\n\r\n")
+        while await reader.readuntil(b"\r\n") != b"\r\n":
+            pass
 
 
 def _private(host: str) -> str:

@@ -288,7 +288,8 @@ class RunnerProcess:
         if frame is None:
             return ""
         model_file = self._options.model_dir / config.model_module_dir / config.model_class_filename
-        return format_user_stack(traceback.StackSummary.extract(traceback.walk_stack(frame)), model_file)
+        stack = traceback.StackSummary.extract(reversed(list(traceback.walk_stack(frame))))
+        return f"{format_user_stack(stack, model_file)}\nnot loaded within {config.startup_timeout_s:g} s"
 
     def _write_run_file(self, address: str) -> None:
         path = self._options.run_file

@@ -7,10 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from penstock_bench.control.costs import Costs
 from penstock_bench.control.fleet import Fleet
 from penstock_bench.control.trial import Trial
-from penstock_bench.report import NOTES_MARK, number, table, times
+from penstock_bench.report import number, table, times
+from penstock_bench.section import Section
 
-BEGIN = "<!-- Control plane: written by bench/control_plane.py, kept by bench/run.py. -->"
-END = "<!-- End of the control plane. -->"
+SECTION = Section(
+    "<!-- Control plane: written by bench/control_plane.py, kept by bench/run.py. -->",
+    "<!-- End of the control plane. -->",
+)
 
 _FIGURES: tuple[tuple[str, Callable[[Trial], float | None]], ...] = (
     ("CPU, % of a core", lambda t: t.cpu_percent),
@@ -67,22 +70,6 @@ def section(
     if failures:
         parts.append("Without figures:\n\n" + "\n".join(f"- {failure}" for failure in failures))
     return "\n\n".join(parts) + "\n"
-
-
-def put_section(document: str, text: str) -> str:
-    """`document` with the section in its place: where it was, else before the hand-written notes, else at the end."""
-    marked = f"{BEGIN}\n\n{text.strip()}\n\n{END}\n"
-    before, found, rest = document.partition(BEGIN)
-    if found:
-        return before + marked + rest.partition(END)[2].removeprefix("\n")
-    before, found, notes = document.partition(NOTES_MARK)
-    gap = "" if before.endswith("\n\n") or not before else "\n"
-    return f"{before}{gap}{marked}\n{found}{notes}" if found else f"{before}{gap}{marked}"
-
-
-def take_section(document: str) -> str:
-    """The section of a document; empty when it has none."""
-    return document.partition(BEGIN)[2].partition(END)[0].strip()
 
 
 def _trials_table(trials: Mapping[Fleet, Trial], figures: Sequence[tuple[str, Callable[[Trial], float | None]]]) -> str:

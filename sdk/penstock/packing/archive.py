@@ -8,18 +8,24 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
+import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from penstock.packing.digest import ContentDigest, Kind
 from penstock.packing.inventory import Entry, Inventory, take_inventory
 from penstock.packing.limits import CHUNK_BYTES, PACKED_BYTES_MAX, PackError
 
 COMPRESSION_LEVEL = 1
-"""Code is small whatever the level, and weights do not get smaller; higher levels only cost time."""
+"""Code is small whatever the level; higher ones only cost time."""
+
+SAMPLE_BYTES = 32 * 1024
+WORTH_IT = 0.95
+"""A piece whose sample does not get smaller than this share is stored as it is: weights cannot be compressed, and
+trying takes ten times as long as reading them."""
 
 MODES = {Kind.FILE: 0o644, Kind.EXECUTABLE: 0o755, Kind.FOLDER: 0o755, Kind.LINK: 0o777}
 TYPES = {
@@ -64,12 +70,11 @@ def pack(inventory: Inventory, output: IO[bytes], progress: Progress | None = No
         OSError: `output` cannot be written.
     """
     counted = _Counted(output)
-    # No name and no time in the header of gzip: they are no part of the content.
-    with (
-        gzip.GzipFile(filename="", mode="wb", compresslevel=COMPRESSION_LEVEL, fileobj=counted, mtime=0) as packed,
-        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
-    ):
+    packed = _Compressed(counted)
+    # A stream is only written to.
+    with tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", format=tarfile.PAX_FORMAT) as tar:
         artifact = _Writer(inventory, tar, progress).write()
+    packed.close()
     entries = len(inventory.entries)
     return PackedDirectory(artifact, counted.size, inventory.content_bytes, entries, inventory.skipped)
 
@@ -158,6 +163,32 @@ class _Read:
             self.read()
 
 
+class _Compressed:
+    """Compresses piece by piece; each is a member of its own, as gzip allows, so that one can be stored as it is."""
+
+    def __init__(self, output: _Counted) -> None:
+        self._output = output
+        self._waiting = bytearray()
+
+    def write(self, content: bytes) -> int:
+        self._waiting += content
+        while len(self._waiting) >= CHUNK_BYTES:
+            self._put(bytes(self._waiting[:CHUNK_BYTES]))
+            del self._waiting[:CHUNK_BYTES]
+        return len(content)
+
+    def close(self) -> None:
+        if self._waiting:
+            self._put(bytes(self._waiting))
+            self._waiting.clear()
+
+    def _put(self, piece: bytes) -> None:
+        sample = piece[:SAMPLE_BYTES]
+        is_worth_it = len(zlib.compress(sample, COMPRESSION_LEVEL)) < WORTH_IT * len(sample)
+        # No time in the header: it is no part of the content.
+        self._output.write(gzip.compress(piece, COMPRESSION_LEVEL if is_worth_it else 0, mtime=0))
+
+
 class _Counted:
     """An output that may not get too large."""
 
@@ -171,6 +202,3 @@ class _Counted:
             raise PackError(f"the archive gets larger than {PACKED_BYTES_MAX >> 30} GiB; leave large files out")
         self._output.write(content)
         return len(content)
-
-    def flush(self) -> None:
-        self._output.flush()

@@ -68,24 +68,24 @@ def test_steps_are_shown_for_every_size() -> None:
 def test_the_section_is_replaced_where_it_was() -> None:
     document = report.keep_notes("tables\n", f"\n{report.NOTES_MARK}\n\n## Notes\n\nby hand\n")
 
-    first = tables.put_section(document, "one")
-    second = tables.put_section(first, "two")
+    first = tables.SECTION.put(document, "one")
+    second = tables.SECTION.put(first, "two")
 
-    assert tables.take_section(first) == "one" and tables.take_section(second) == "two"
+    assert tables.SECTION.take(first) == "one" and tables.SECTION.take(second) == "two"
     assert second == first.replace("one", "two")
     assert second.index("tables") < second.index("two") < second.index(report.NOTES_MARK) < second.index("by hand")
 
 
 def test_the_section_survives_a_run_of_the_other_benchmark() -> None:
-    before = tables.put_section(report.keep_notes("tables 1\n", ""), "the section")
+    before = tables.SECTION.put(report.keep_notes("tables 1\n", ""), "the section")
 
-    after = tables.put_section(report.keep_notes("tables 2\n", before), tables.take_section(before))
+    after = tables.SECTION.put(report.keep_notes("tables 2\n", before), tables.SECTION.take(before))
 
     assert "tables 2" in after and "tables 1" not in after
-    assert after.count("the section") == 1 and after.count(tables.BEGIN) == 1
+    assert after.count("the section") == 1 and after.count(tables.SECTION.begin) == 1
     assert after.count(report.NOTES_MARK) == 1
 
 
 def test_a_document_without_notes_gets_the_section_at_its_end() -> None:
-    assert tables.put_section("tables\n", "the section").endswith(f"the section\n\n{tables.END}\n")
-    assert tables.take_section("tables\n") == ""
+    assert tables.SECTION.put("tables\n", "the section").endswith(f"the section\n\n{tables.SECTION.end}\n")
+    assert tables.SECTION.take("tables\n") == ""

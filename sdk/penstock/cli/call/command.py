@@ -79,7 +79,15 @@ def _ask(arguments: argparse.Namespace, target: Target, printer: Printer) -> int
     body = request_body(arguments.data, arguments.file)
     timeout_s = arguments.timeout or PREDICT_TIMEOUT_S
     if not arguments.grpc:
-        predict(target.predict_url, body, arguments.header, printer, timeout_s=timeout_s, stream=arguments.stream)
+        predict(
+            target.predict_url,
+            body,
+            arguments.header,
+            printer,
+            timeout_s=timeout_s,
+            stream=arguments.stream,
+            advice=f"the model's log: penstock logs {target.name}",
+        )
         return exit_status.OK
     # Only this way needs it.
     from penstock.cli.call.grpc_predict import grpc_predict

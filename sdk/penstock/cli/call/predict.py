@@ -23,13 +23,21 @@ ERROR_BYTES_MAX = 64 * 1024
 
 
 def predict(
-    url: str, body: Body, headers: Sequence[tuple[str, str]], printer: Printer, *, timeout_s: float, stream: bool
+    url: str,
+    body: Body,
+    headers: Sequence[tuple[str, str]],
+    printer: Printer,
+    *,
+    timeout_s: float,
+    stream: bool,
+    advice: str = "",
 ) -> None:
     """Sends the request, and shows the answer.
 
     Args:
         timeout_s: For the next bytes of the answer.
         stream: Show parts as they come, even when the answer is not chunked.
+        advice: What to do when the model has failed.
 
     Raises:
         CommandError: There is no answer, or an error.
@@ -53,7 +61,7 @@ def predict(
         # A server that refuses a body does so before it has read all of it.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             connection.endheaders(body.content)
-        _show(connection.getresponse(), printer, stream=stream)
+        _show(connection.getresponse(), printer, stream=stream, advice=advice)
     except TimeoutError:
         raise CommandError(
             f"no answer within {timeout_s:g} s; give it more with --timeout", exit_status.TIMED_OUT
@@ -66,11 +74,12 @@ def predict(
         connection.close()
 
 
-def _show(response: http.client.HTTPResponse, printer: Printer, *, stream: bool) -> None:
+def _show(response: http.client.HTTPResponse, printer: Printer, *, stream: bool, advice: str) -> None:
     if response.status >= 400:
         text = error_text(response.read(ERROR_BYTES_MAX))
         status = exit_status.NOT_FOUND if response.status == 404 else exit_status.FAILED
-        raise CommandError(f"HTTP {response.status}: {text or response.reason}", status)
+        more = f"; {advice}" if advice and response.status >= 500 else ""
+        raise CommandError(f"HTTP {response.status}: {text or response.reason}{more}", status)
     if response.chunked or stream:
         while part := response.read1(PART_BYTES):
             printer.part(part)

@@ -56,7 +56,9 @@ def push(arguments: argparse.Namespace) -> int:
             following = Following(stub, pushed.deployment_id, pushed.environment, progress)
             verdict = following.run(arguments.timeout)
             pushed = replace(pushed, phase=following.phase, message=following.message, endpoints=following.endpoints)
-            tail = following.last_lines() if verdict is Verdict.FAILED else []
+            # A message of several lines has the traceback, or the last words of the build.
+            is_told = "\n" in following.message
+            tail = following.last_lines() if verdict is Verdict.FAILED and not is_told else []
         edges = edge_addresses(get_status(stub))
     pushed = replace(pushed, edge=edges.http)
     if arguments.output == "json":

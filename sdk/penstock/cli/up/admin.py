@@ -134,6 +134,15 @@ class Admin:
         )
         await self._ask(self._stub.ScaleDeployment, request, CALL_TIMEOUT_S)
 
+    async def keep(self, deployment_id: str) -> None:
+        """Has production stay with a deployment, and no longer wait for another one.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = admin_pb2.PromoteDeploymentRequest(deployment=deployment_id, environment="production", at_once=True)
+        await self._ask(self._stub.PromoteDeployment, request, CALL_TIMEOUT_S)
+
     async def renew(self, deployment_id: str) -> None:
         """Drains every replica of a deployment, so that others take their places. Open streams finish.
 

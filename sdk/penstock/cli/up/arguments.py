@@ -13,10 +13,15 @@ _EPILOG = f"""\
 examples:
   penstock up                          serve the model in this folder
   penstock up models/echo models/asr   serve two models
+  penstock up --watch mymodel          take over what is saved, while it serves
   penstock up --replicas 3 --listen 127.0.0.1:0 --ready-file ready.json
 
 Ctrl-C stops: new streams are refused, open ones may finish for --drain-timeout seconds (then they are closed with
 1012), and every process ends. A second Ctrl-C ends everything at once.
+
+With --watch a saved file below model/ or packages/ is live in under a second: loaded weights stay loaded, open streams
+stay on the code that they began with. config.yaml, requirements and what needs a restart become a new deployment, which
+takes over when it is ready. What cannot be used is told, and the old code goes on serving.
 
 exit status:
   0    stopped by Ctrl-C or SIGTERM after it was ready
@@ -81,6 +86,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=str(DRAIN_TIMEOUT_DEFAULT_S),
         help="time for open streams after Ctrl-C (default: %(default)s)",
     )
+    parser.add_argument("--watch", action="store_true", help="take over files that are saved")
     parser.add_argument(
         "--insecure",
         action="store_true",
@@ -101,6 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
             ready_file=arguments.ready_file,
             drain_timeout=arguments.drain_timeout,
             insecure=arguments.insecure,
+            watch=arguments.watch,
             cwd=Path.cwd(),
             env=os.environ,
         )

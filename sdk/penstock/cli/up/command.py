@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.cli.call.source_kind import endpoints_of_source
 from penstock.cli.up.admin import Admin, AdminError
 from penstock.cli.up.children import Child, ChildError, controller_command, edge_command
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.log_pump import LogPump
 from penstock.cli.up.log_tail import render_text as render_log_text
+from penstock.cli.up.model_watch import ModelWatch, wait_for_change
 from penstock.cli.up.observation import Observation, Phase
-from penstock.cli.up.options import UpOptions
+from penstock.cli.up.options import ModelSource, UpOptions
 from penstock.cli.up.ports import listen_problem
 from penstock.cli.up.progress import View, make_view
 from penstock.cli.up.readiness import Failed, ModelFailure, Readiness, Ready, Waiting, Wanted
@@ -146,10 +148,53 @@ class UpSession:
         admin = self._admin = Admin(contact.address)
         await self._edge.start()
         group.create_task(self._edge.keep_running(), name="edge")
-        wanted = await admin.apply([model.directory for model in self._options.models], self._options.replicas)
-        self._names = {item.deployment_id: item.name for item in wanted}
-        observation = await self._wait_until_ready(admin, wanted)
+        observation, wanted = await self._apply_until_ready(admin)
+        if self._options.watch:
+            for model, item in zip(self._options.models, wanted, strict=True):
+                group.create_task(self._watch(admin, model, item).run(), name=f"watch {model.name}")
         await self._narrate(admin, observation)
+
+    async def _apply_until_ready(self, admin: Admin) -> tuple[Observation, tuple[Wanted, ...]]:
+        wanted = await self._apply(admin)
+        while True:
+            try:
+                return await self._wait_until_ready(admin, wanted), wanted
+            except _ModelsFailedError as failed:
+                if not self._options.watch:
+                    raise
+                wanted = await self._apply_when_saved(admin, failed)
+
+    async def _apply(self, admin: Admin) -> tuple[Wanted, ...]:
+        wanted = await admin.apply([model.directory for model in self._options.models], self._options.replicas)
+        self._names |= {item.deployment_id: item.name for item in wanted}
+        return wanted
+
+    async def _apply_when_saved(self, admin: Admin, failed: _ModelsFailedError) -> tuple[Wanted, ...]:
+        """Waits until something is saved that can be applied, and applies it."""
+        self._report_failures(failed)
+        while True:
+            self._view.progress(("waiting for a file to be saved",))
+            names = await wait_for_change([model.directory for model in self._options.models])
+            self._view.close()
+            self._view.note(f"{names} was saved; trying again")
+            try:
+                return await self._apply(admin)
+            except AdminError as exc:
+                self._view.error(str(exc))
+
+    def _watch(self, admin: Admin, model: ModelSource, wanted: Wanted) -> ModelWatch:
+        def on_deployment(deployment_id: str, name: str) -> None:
+            self._names[deployment_id] = name
+
+        return ModelWatch(
+            admin,
+            name=model.name,
+            directory=model.directory,
+            deployment_id=wanted.deployment_id,
+            replicas=self._options.replicas,
+            note=self._view.note,
+            on_deployment=on_deployment,
+        )
 
     def _choose_ports(self) -> None:
         if self._listen.port and (problem := listen_problem(self._listen)) is not None:
@@ -212,8 +257,11 @@ class UpSession:
             grpc=self._grpc_listen if ready.edge.grpc_address else None,
             controller_address=self._admin.address,
             state_dir=str(self._options.state_dir),
-            models=tuple(_served(observation, item) for item in wanted),
+            models=tuple(
+                _served(observation, item, model) for item, model in zip(wanted, self._options.models, strict=True)
+            ),
             seconds=time.monotonic() - self._started_at,
+            watched=self._options.watch,
             commands=find_commands(Path(sys.executable), Path.cwd(), os.environ.get("PATH", os.defpath)),
         )
         self._was_ready = True
@@ -269,8 +317,9 @@ class UpSession:
         self._view.close()
         for failure in error.failures:
             reason = render_log_text(failure.reason).rstrip() or "it gave no reason"
+            what = "the model cannot be loaded" if failure.replica_id else "the model cannot be built"
             log = f"\n\nIts whole output is in {failure.log_path}" if failure.log_path else ""
-            self._view.error(f"\n{failure.name}: the model cannot be loaded\n\n{reason}{log}")
+            self._view.error(f"\n{failure.name}: {what}\n\n{reason}{log}")
 
     def _remove_ready_file(self) -> None:
         if self._options.ready_file is not None:
@@ -301,7 +350,7 @@ class UpSession:
         )
 
 
-def _served(observation: Observation, wanted: Wanted) -> ServedModel:
+def _served(observation: Observation, wanted: Wanted, model: ModelSource) -> ServedModel:
     deployment = observation.deployment(wanted.deployment_id)
     messages = (item.message for item in observation.replicas_of(wanted.deployment_id) if item.phase is Phase.READY)
     return ServedModel(
@@ -310,6 +359,8 @@ def _served(observation: Observation, wanted: Wanted) -> ServedModel:
         deployment.ready if deployment is not None else wanted.replicas,
         # All replicas of a deployment run the same model; the first says it for all.
         note=next((message for message in messages if message), ""),
+        endpoints=(deployment.endpoints if deployment is not None else ()) or endpoints_of_source(model.directory),
+        example=model.example,
     )
 
 

@@ -1,4 +1,4 @@
-"""Prints what the replicas write to their log files."""
+"""Prints what the replicas, and the builds of deployments, write to their log files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ class LogPump:
         self._tails: dict[str, tuple[str, LogTail]] = {}
 
     def follow(self, observation: Observation, names: Mapping[str, str]) -> None:
-        """Follows the replicas of `observation`, and no longer those that are gone."""
+        """Follows the replicas and builds of `observation`, and no longer those that are gone."""
         seen = set()
         for replica in observation.replicas:
             seen.add(replica.replica_id)
             if replica.log_path and replica.replica_id not in self._tails:
                 self._tails[replica.replica_id] = (label(replica, names), LogTail(Path(replica.log_path)))
+        for deployment in observation.deployments:
+            if not deployment.build_log_path:
+                continue
+            key = f"build {deployment.deployment_id}"
+            seen.add(key)
+            # One that was built in an earlier life has nothing new to say.
+            if deployment.phase == "BUILDING" and key not in self._tails:
+                name = names.get(deployment.deployment_id, deployment.name)
+                self._tails[key] = (f"{name}/build", LogTail(Path(deployment.build_log_path)))
         for replica_id in self._tails.keys() - seen:
             who, tail = self._tails.pop(replica_id)
             self._show(who, tail.finish())

@@ -16,7 +16,7 @@ LINE_BYTES_MAX = 16 * 1024
 
 _KNOWN_KEYS = frozenset({"timestamp", "level", "event", "component", "logger", "exception", "traceback", "replica"})
 """Keys that are not repeated: what they say is in the line otherwise, or before it."""
-_TOLD_OTHERWISE = frozenset({"model_load_failed", "controller_lost"})
+_TOLD_OTHERWISE = frozenset({"model_load_failed", "model_not_reloaded", "controller_lost"})
 """Events of runners that `penstock up` tells itself: in full, or once instead of once per runner."""
 _LOUD_LEVELS = frozenset({"warning", "error", "critical"})
 

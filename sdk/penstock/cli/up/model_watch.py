@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +37,8 @@ class Platform(Protocol):
     async def create(self, directory: Path, replicas: int | None) -> Created: ...
 
     async def set_replicas(self, deployment_id: str, replicas: int | None) -> None: ...
+
+    async def keep(self, deployment_id: str) -> None: ...
 
     async def renew(self, deployment_id: str) -> None: ...
 
@@ -147,6 +149,7 @@ class ModelWatch:
         self._on_deployment(created.deployment_id, self._name)
         if given_up is not None and given_up.deployment_id not in (created.deployment_id, self._deployment_id):
             await self._platform.set_replicas(given_up.deployment_id, 0)
+        self._coming = None
         if created.deployment_id == self._deployment_id:
             await self._return_to_current(save)
             return
@@ -158,7 +161,7 @@ class ModelWatch:
 
     async def _return_to_current(self, save: _Save) -> None:
         """The files are again as the deployment that serves began with; its replicas may run other code since."""
-        self._coming = None
+        await self._platform.keep(self._deployment_id)
         outcomes = await self._platform.reload(self._deployment_id)
         if outcomes and all(outcome.is_done for outcome in outcomes):
             self._tell(f"{save.names}: live in {save.age_s:.2f} s")
@@ -179,13 +182,18 @@ class ModelWatch:
         elif found.has_failed:
             self._coming = None
             self._tell(f"{coming.save.names} was not taken over, what was there goes on serving:\n{_reason(found)}")
-            await self._platform.set_replicas(coming.deployment_id, 0)
+            await self._give_up(coming)
         elif found.blocked and not coming.is_blocked_told:
             coming.is_blocked_told = True
             self._tell(f"the new deployment waits: {found.blocked}")
         elif found.phase == "BUILDING" and not coming.is_building_told:
             coming.is_building_told = True
             self._tell(f"building its environment; the log is in {found.build_log_path}")
+
+    async def _give_up(self, coming: _Coming) -> None:
+        """Ends the attempts to start what will not start."""
+        await self._platform.keep(self._deployment_id)
+        await self._platform.set_replicas(coming.deployment_id, 0)
 
     async def _is_at_rest(self) -> bool:
         observation = await self._platform.observe()
@@ -206,6 +214,21 @@ class ModelWatch:
 
     def _tell(self, text: str) -> None:
         self._note(f"{self._name}: {text}")
+
+
+async def wait_for_change(directories: Sequence[Path]) -> str:
+    """Returns the names of what was saved in any of the directories from now on."""
+    trees = [(directory, WatchedTree(directory, skipped=["data"])) for directory in directories]
+    before = {directory: tree.scan() for directory, tree in trees}
+    settling = Settling()
+    while True:
+        await asyncio.sleep(LOOK_S)
+        for directory, tree in trees:
+            scan = await asyncio.to_thread(tree.scan)
+            settling.add([f"{directory.name}/{path}" for path in before[directory].changes(scan)], time.monotonic())
+            before[directory] = scan
+        if paths := settling.take(time.monotonic()):
+            return named(paths)
 
 
 class _Save:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from penstock.cli.up.host_port import HostPort
 from penstock.state_dir import StateDirError, StateDirInUseError, default_state_dir, prepare_state_dir, state_dir_holder
-from penstock.truss import ConfigError, load_config
+from penstock.truss import ConfigError, TrussConfig, load_config
 
 REPLICAS_MAX = 1000
 """The controller takes no more per deployment."""
@@ -29,6 +30,8 @@ class ModelSource:
     name: str
     """As config.yaml or the folder has it; the controller makes the deployment's name of it."""
     directory: Path
+    example: str = "{}"
+    """Input of a request, as JSON: `model_metadata.example_model_input` of config.yaml."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +49,8 @@ class UpOptions:
     state_dir: Path
     ready_file: Path | None
     drain_timeout_s: float
+    watch: bool = False
+    """Files that are saved are taken over."""
 
 
 def resolve_options(
@@ -58,6 +63,7 @@ def resolve_options(
     ready_file: str | None,
     drain_timeout: str,
     insecure: bool,
+    watch: bool = False,
     cwd: Path,
     env: Mapping[str, str],
 ) -> UpOptions:
@@ -89,6 +95,7 @@ def resolve_options(
         state_dir=_state_dir(cwd / Path(state_dir).expanduser() if state_dir else default_state_dir(env)),
         ready_file=file,
         drain_timeout_s=drain_timeout_s,
+        watch=watch,
     )
 
 
@@ -139,7 +146,7 @@ def _models(directories: Sequence[Path]) -> tuple[ModelSource, ...]:
         except ConfigError as exc:
             problems = "\n".join(f"  {problem}" for problem in exc.problems)
             raise UsageError(f"cannot serve {directory}\n{problems}") from None
-        model = ModelSource(config.model_name, directory.resolve())
+        model = ModelSource(config.model_name, directory.resolve(), _example(config))
         # Deployment names know no case.
         other = by_name.setdefault(config.model_name.casefold(), model)
         if other is not model:
@@ -150,6 +157,15 @@ def _models(directories: Sequence[Path]) -> tuple[ModelSource, ...]:
                 "set another model_name in one config.yaml"
             )
     return tuple(by_name.values())
+
+
+def _example(config: TrussConfig) -> str:
+    given = config.model_metadata.get("example_model_input")
+    try:
+        return "{}" if given is None else json.dumps(given, ensure_ascii=False)
+    except (TypeError, ValueError):
+        # YAML has values, such as dates, that JSON has not.
+        return "{}"
 
 
 def _state_dir(path: Path) -> Path:

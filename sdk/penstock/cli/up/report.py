@@ -20,6 +20,18 @@ class ServedModel:
     replicas: int
     note: str = ""
     """What its replicas have to say; empty when nothing."""
+    endpoints: tuple[str, ...] = ("websocket",)
+    """What it can be called by."""
+    example: str = "{}"
+    """Input of a request, as JSON."""
+
+    @property
+    def has_websocket(self) -> bool:
+        return "websocket" in self.endpoints or not self.endpoints
+
+    @property
+    def has_requests(self) -> bool:
+        return any(name != "websocket" for name in self.endpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,31 +60,50 @@ class Report:
     """From the call until ready."""
     commands: ShellCommands
 
+    watched: bool = False
+    """What is saved is taken over."""
+
     def websocket_url(self, model: ServedModel) -> str:
         return f"ws://{self.http.reachable}/model/{model.name}/websocket"
+
+    def predict_url(self, model: ServedModel) -> str:
+        return f"http://{self.http.reachable}/model/{model.name}/predict"
+
+    def calls(self, model: ServedModel) -> list[str]:
+        """Returns the address of the model and lines to paste, for each way to call it."""
+        lines: list[str] = []
+        if model.has_websocket:
+            url = self.websocket_url(model)
+            lines += [url, f"websocat {url}", f"{self.commands.python} -m websockets {url}"]
+        if model.has_requests:
+            url = self.predict_url(model)
+            lines += [url, f"curl -s {url} -d {shlex.quote(model.example)}"]
+        return lines
 
 
 def render_text(report: Report) -> str:
     """Returns the text for people; its lines to paste stand alone."""
     lines = [f"Ready in {report.seconds:.1f} s.", ""]
     for model in report.models:
-        url = report.websocket_url(model)
         count = f"{model.replicas} replica" + ("" if model.replicas == 1 else "s")
         lines += [
             f"  {model.name}  ({count}, deployment {model.deployment_id})",
             *([f"    Note: {model.note}"] if model.note else []),
-            f"    {url}",
-            f"    websocat {url}",
-            f"    {report.commands.python} -m websockets {url}",
+            *(f"    {line}" for line in report.calls(model)),
             "",
         ]
     facts = [("HTTP", f"http://{report.http.reachable}")]
     if report.grpc is not None:
         facts.append(("gRPC", str(report.grpc.reachable)))
     facts.append(("Status", f"{report.commands.controller} status --state-dir {shlex.quote(report.state_dir)}"))
-    if not report.commands.has_websocat:
+    if not report.commands.has_websocat and any(model.has_websocket for model in report.models):
         facts.append(("Note", "websocat is not installed here; the python lines need nothing more"))
     lines += [f"  {name:<8}{value}" for name, value in facts]
+    if report.watched:
+        lines += [
+            "",
+            "What you save is live at once: code by itself, config.yaml and requirements as a new deployment.",
+        ]
     lines += ["", "Press Ctrl-C to stop."]
     return "\n".join(lines)
 
@@ -97,6 +128,8 @@ def _deployments(report: Report, models: Sequence[ServedModel]) -> list[dict[str
             "name": model.name,
             "id": model.deployment_id,
             "websocket": report.websocket_url(model),
+            "predict": report.predict_url(model),
+            "endpoints": list(model.endpoints),
             "replicas": model.replicas,
         }
         for model in models

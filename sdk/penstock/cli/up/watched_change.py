@@ -35,7 +35,7 @@ class Layout:
     def of(cls, config: TrussConfig, others: Iterable[str] = ()) -> Layout:
         """Reads it from config.yaml; `others` are absolute folders of external packages."""
         folders = (config.model_module_dir, config.bundled_packages_dir, *others)
-        code = tuple(f"{str(PurePosixPath(folder))}/" for folder in folders)
+        code = tuple(f"{PurePosixPath(folder)!s}/" for folder in folders)
         files = {CONFIG_NAME, *([config.requirements_file] if config.requirements_file else [])}
         for line in config.requirements:
             words = line.split()
@@ -55,7 +55,7 @@ class Layout:
 
 
 class Settling:
-    """Gathers changes until they have settled: an editor may save a file in several steps, and several files at once."""
+    """Gathers changes until they have settled: editors save in several steps, and several files at once."""
 
     def __init__(self) -> None:
         self._paths: set[str] = set()

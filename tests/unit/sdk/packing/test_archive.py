@@ -12,6 +12,7 @@ from penstock.packing import archive
 from penstock.packing.archive import content_hash, pack, pack_directory
 from penstock.packing.inventory import take_inventory
 from penstock.packing.limits import PackError
+from penstock.packing.unpacking import unpack
 
 
 @pytest.fixture
@@ -92,3 +93,19 @@ def test_an_archive_that_gets_too_large_is_given_up(truss: Path, monkeypatch: py
     monkeypatch.setattr(archive, "PACKED_BYTES_MAX", 100)
     with pytest.raises(PackError, match="gets larger"):
         pack_directory(truss, io.BytesIO())
+
+
+def test_what_can_be_compressed_is_and_the_rest_is_stored(truss: Path) -> None:
+    (truss / "text").write_bytes(b"again and " * 300_000)
+    (truss / "weights").write_bytes(os.urandom(3_000_000))
+    output = io.BytesIO()
+
+    packed = pack_directory(truss, output)
+
+    assert 3_000_000 < packed.size_bytes < 3_100_000
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(output.getvalue()))) as tar:
+        for name in ("text", "weights"):
+            content = tar.extractfile(name)
+            assert content is not None and content.read() == (truss / name).read_bytes()
+    output.seek(0)
+    assert unpack(output, truss.parent / "out", packed.artifact).content_bytes == packed.content_bytes
