@@ -62,10 +62,11 @@ def row_table(row: Row, targets: Mapping[str, Rounds]) -> str:
             ("first part p99 ms", lambda s: s.first_p99_ms),
         ]
         measures = firsts + [(f"all parts {name}", measure) for name, measure in measures]
-        head += [part for name, _ in firsts for part in (name, "added")] + [name for name, _ in measures[2:]]
+        head += [part for name, _ in firsts for part in (name, f"{name.split()[2]} added")]
+        head += [name for name, _ in measures[2:]]
     else:
-        head += ["min–max", f"/ {BASELINE}", *(name for name, _ in measures)]
-    head += ["CPU µs/request", f"/ {BASELINE}", "by process"]
+        head += ["min–max", f"rate / {BASELINE}", *(name for name, _ in measures)]
+    head += ["CPU µs/request", f"CPU / {BASELINE}", "by process"]
     return table(head, [_line(row, name, targets, measures) for name in targets])
 
 

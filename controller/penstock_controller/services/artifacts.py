@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import artifact_pb2
 from penstock.packing import CHUNK_BYTES
 from penstock_controller.errors import ControllerError, InvalidRequestError
 from penstock_controller.services.reading import AdminReads, Context
@@ -19,24 +19,24 @@ class AdminArtifacts(AdminReads):
     """GetArtifact and UploadArtifact."""
 
     async def GetArtifact(
-        self, request: admin_pb2.GetArtifactRequest, context: Context
-    ) -> admin_pb2.GetArtifactResponse:
+        self, request: artifact_pb2.GetArtifactRequest, context: Context
+    ) -> artifact_pb2.GetArtifactResponse:
         try:
             size = self._parts.artifacts.size(request.artifact)
         except ControllerError as error:
             await refuse(context, error)
-        return admin_pb2.GetArtifactResponse(is_stored=size is not None, size_bytes=size or 0)
+        return artifact_pb2.GetArtifactResponse(is_stored=size is not None, size_bytes=size or 0)
 
     async def UploadArtifact(
-        self, request_iterator: AsyncIterator[admin_pb2.UploadArtifactRequest], context: Context
-    ) -> admin_pb2.UploadArtifactResponse:
+        self, request_iterator: AsyncIterator[artifact_pb2.UploadArtifactRequest], context: Context
+    ) -> artifact_pb2.UploadArtifactResponse:
         try:
             artifact = await self._upload(request_iterator)
         except ControllerError as error:
             await refuse(context, error)
-        return admin_pb2.UploadArtifactResponse(artifact=artifact)
+        return artifact_pb2.UploadArtifactResponse(artifact=artifact)
 
-    async def _upload(self, requests: AsyncIterator[admin_pb2.UploadArtifactRequest]) -> str:
+    async def _upload(self, requests: AsyncIterator[artifact_pb2.UploadArtifactRequest]) -> str:
         store = self._parts.artifacts
         first = await _next(requests)
         if first is None or first.WhichOneof("kind") != "header":
@@ -55,7 +55,9 @@ class AdminArtifacts(AdminReads):
         return header.artifact
 
 
-async def _next(requests: AsyncIterator[admin_pb2.UploadArtifactRequest]) -> admin_pb2.UploadArtifactRequest | None:
+async def _next(
+    requests: AsyncIterator[artifact_pb2.UploadArtifactRequest],
+) -> artifact_pb2.UploadArtifactRequest | None:
     """Returns the next request; None at the end."""
     try:
         async with asyncio.timeout(CHUNK_S):

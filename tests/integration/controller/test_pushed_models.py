@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, artifact_pb2
 from penstock.packing import pack_directory
 from penstock.state_dir import read_controller_file
 from penstock_controller.actuators.process_table import live_records
@@ -50,13 +50,13 @@ class RealController(Controller):
         with tempfile.TemporaryFile() as archive, grpc.insecure_channel(self.address) as channel:
             stub = admin_pb2_grpc.AdminServiceStub(channel)
             packed = pack_directory(directory, archive)
-            stored = stub.GetArtifact(admin_pb2.GetArtifactRequest(artifact=packed.artifact), timeout=WAIT_S)
+            stored = stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=packed.artifact), timeout=WAIT_S)
             if not stored.is_stored:
                 archive.seek(0)
-                header = admin_pb2.ArtifactHeader(artifact=packed.artifact, size_bytes=packed.size_bytes)
+                header = artifact_pb2.ArtifactHeader(artifact=packed.artifact, size_bytes=packed.size_bytes)
                 requests = (
-                    admin_pb2.UploadArtifactRequest(header=header),
-                    admin_pb2.UploadArtifactRequest(chunk=archive.read()),
+                    artifact_pb2.UploadArtifactRequest(header=header),
+                    artifact_pb2.UploadArtifactRequest(chunk=archive.read()),
                 )
                 stub.UploadArtifact(iter(requests), timeout=WAIT_S)
             request = admin_pb2.CreateDeploymentRequest(artifact=packed.artifact, environment=environment)

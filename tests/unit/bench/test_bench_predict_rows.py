@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from penstock.truss import load_config
-from penstock_bench.predict.rows import BARS, ROWS
+from penstock_bench.predict.rows import BARS, ROWS, Row
 
 MODELS = Path(__file__).resolve().parents[3] / "bench" / "models"
 
@@ -32,8 +32,7 @@ def test_every_bar_has_its_row_and_a_goal_that_is_harder() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.key)
-def test_neither_server_makes_a_request_wait_for_another(row: object) -> None:
-    assert hasattr(row, "model") and hasattr(row, "conns")
+def test_neither_server_makes_a_request_wait_for_another(row: Row) -> None:
     config = load_config(MODELS / row.model)
 
     assert config.predict_concurrency >= row.conns

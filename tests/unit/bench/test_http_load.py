@@ -39,9 +39,11 @@ def in_chunks(*parts: bytes) -> list[bytes]:
 
 @contextmanager
 def serving(answer: Callable[[bytes], Sequence[bytes]], between: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """Yields the port of a server that answers each request's body; `between` is called before each piece but the first."""
+    """Yields the port of a server that answers each request's body; `between` is called before each later piece."""
 
     class Handler(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True
+
         def handle(self) -> None:
             while self.rfile.readline():
                 length = 0

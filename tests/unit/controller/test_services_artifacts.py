@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import artifact_pb2
 from penstock.packing import pack_directory
 from penstock_controller.services import artifacts
 from penstock_testing.controller_parts import ControllerParts
@@ -18,11 +18,11 @@ from penstock_testing.controller_parts import ControllerParts
 Served = Callable[[], AbstractAsyncContextManager[tuple[ControllerParts, Any]]]
 
 
-def requests(artifact: str, archive: bytes, *, chunk: int = 64) -> Iterator[admin_pb2.UploadArtifactRequest]:
-    header = admin_pb2.ArtifactHeader(artifact=artifact, size_bytes=len(archive))
-    yield admin_pb2.UploadArtifactRequest(header=header)
+def requests(artifact: str, archive: bytes, *, chunk: int = 64) -> Iterator[artifact_pb2.UploadArtifactRequest]:
+    header = artifact_pb2.ArtifactHeader(artifact=artifact, size_bytes=len(archive))
+    yield artifact_pb2.UploadArtifactRequest(header=header)
     for start in range(0, len(archive), chunk):
-        yield admin_pb2.UploadArtifactRequest(chunk=archive[start : start + chunk])
+        yield artifact_pb2.UploadArtifactRequest(chunk=archive[start : start + chunk])
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def test_an_artifact_is_uploaded_once(served_state: Served, tmp_path: Path, push
     async def scenario() -> None:
         async with served_state() as (_, stub):
             artifact = push[0]
-            answer = await stub.GetArtifact(admin_pb2.GetArtifactRequest(artifact=artifact))
+            answer = await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=artifact))
             assert (answer.is_stored, answer.size_bytes) == (False, 0)
             assert (await stub.UploadArtifact(requests(*push))).artifact == artifact
-            answer = await stub.GetArtifact(admin_pb2.GetArtifactRequest(artifact=artifact))
+            answer = await stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=artifact))
             assert (answer.is_stored, answer.size_bytes) == (True, 17)
             assert (tmp_path / "artifacts" / artifact / "config.yaml").exists()
             # What is stored is not asked for again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2_grpc, artifact_pb2
 from penstock.cli.connection import ANSWER_S
 from penstock.packing import CHUNK_BYTES
 
@@ -15,7 +15,7 @@ Progress = Callable[[int, int], None]
 
 def is_stored(stub: admin_pb2_grpc.AdminServiceStub, artifact: str) -> bool:
     """Whether the controller has the artifact already."""
-    answer = stub.GetArtifact(admin_pb2.GetArtifactRequest(artifact=artifact), timeout=ANSWER_S)
+    answer = stub.GetArtifact(artifact_pb2.GetArtifactRequest(artifact=artifact), timeout=ANSWER_S)
     return bool(answer.is_stored)
 
 
@@ -32,11 +32,11 @@ def upload(
 
 def _requests(
     archive: IO[bytes], artifact: str, size_bytes: int, progress: Progress
-) -> Iterator[admin_pb2.UploadArtifactRequest]:
-    header = admin_pb2.ArtifactHeader(artifact=artifact, size_bytes=size_bytes)
-    yield admin_pb2.UploadArtifactRequest(header=header)
+) -> Iterator[artifact_pb2.UploadArtifactRequest]:
+    header = artifact_pb2.ArtifactHeader(artifact=artifact, size_bytes=size_bytes)
+    yield artifact_pb2.UploadArtifactRequest(header=header)
     sent = 0
     while chunk := archive.read(CHUNK_BYTES):
-        yield admin_pb2.UploadArtifactRequest(chunk=chunk)
+        yield artifact_pb2.UploadArtifactRequest(chunk=chunk)
         sent += len(chunk)
         progress(sent, size_bytes)

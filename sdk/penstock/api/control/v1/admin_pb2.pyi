@@ -60,132 +60,6 @@ REPLICA_CHANGE_UNDRAIN: ReplicaChange.ValueType  # 4
 Global___ReplicaChange: _TypeAlias = ReplicaChange  # noqa: Y015
 
 @_typing.final
-class GetArtifactRequest(_message.Message):
-    """Asks for an artifact."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ARTIFACT_FIELD_NUMBER: _builtins.int
-    artifact: _builtins.str
-    """SHA-256 of the packed directory in hex."""
-    def __init__(
-        self,
-        *,
-        artifact: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetArtifactRequest: _TypeAlias = GetArtifactRequest  # noqa: Y015
-
-@_typing.final
-class GetArtifactResponse(_message.Message):
-    """What is known of an artifact."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    IS_STORED_FIELD_NUMBER: _builtins.int
-    SIZE_BYTES_FIELD_NUMBER: _builtins.int
-    is_stored: _builtins.bool
-    """It is stored whole."""
-    size_bytes: _builtins.int
-    """Its size in bytes; 0 when it is not stored."""
-    def __init__(
-        self,
-        *,
-        is_stored: _builtins.bool = ...,
-        size_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_stored", b"is_stored", "size_bytes", b"size_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetArtifactResponse: _TypeAlias = GetArtifactResponse  # noqa: Y015
-
-@_typing.final
-class UploadArtifactRequest(_message.Message):
-    """A part of an upload."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    CHUNK_FIELD_NUMBER: _builtins.int
-    chunk: _builtins.bytes
-    """The next bytes, at most 1 MiB."""
-    @_builtins.property
-    def header(self) -> Global___ArtifactHeader:
-        """First, and only first."""
-
-    def __init__(
-        self,
-        *,
-        header: Global___ArtifactHeader | None = ...,
-        chunk: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "kind", b"kind"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "kind", b"kind"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
-    _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
-
-Global___UploadArtifactRequest: _TypeAlias = UploadArtifactRequest  # noqa: Y015
-
-@_typing.final
-class ArtifactHeader(_message.Message):
-    """What is going to be uploaded."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ARTIFACT_FIELD_NUMBER: _builtins.int
-    SIZE_BYTES_FIELD_NUMBER: _builtins.int
-    artifact: _builtins.str
-    """SHA-256 of the packed directory in hex."""
-    size_bytes: _builtins.int
-    """Its size in bytes, at most 10 GiB."""
-    def __init__(
-        self,
-        *,
-        artifact: _builtins.str = ...,
-        size_bytes: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact", "size_bytes", b"size_bytes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ArtifactHeader: _TypeAlias = ArtifactHeader  # noqa: Y015
-
-@_typing.final
-class UploadArtifactResponse(_message.Message):
-    """The artifact is stored."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ARTIFACT_FIELD_NUMBER: _builtins.int
-    artifact: _builtins.str
-    """SHA-256 in hex."""
-    def __init__(
-        self,
-        *,
-        artifact: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact", b"artifact"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___UploadArtifactResponse: _TypeAlias = UploadArtifactResponse  # noqa: Y015
-
-@_typing.final
 class CreateDeploymentRequest(_message.Message):
     """Creates a deployment."""
 
@@ -203,9 +77,7 @@ class CreateDeploymentRequest(_message.Message):
     source: _builtins.str
     """Absolute path of a Truss directory on the controller's machine."""
     environment: _builtins.str
-    """Environment that will point to it as soon as a replica is ready. Empty means none, except for the first deployment
-    of a name, which production points to.
-    """
+    """Environment that will point to it once a replica is ready. Empty: production for the first of a name, else none."""
     replicas: _builtins.int
     """Exactly so many replicas instead of scaling. Absent means scaling by load."""
     def __init__(
@@ -1079,9 +951,7 @@ class DeploymentSpec(_message.Message):
     REPLICAS_FIELD_NUMBER: _builtins.int
     ENVIRONMENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Model name, 1 to 63 characters of [a-z0-9-_], starting with a letter or digit. Empty means the name in config.yaml,
-    else that of the directory.
-    """
+    """Model name, 1 to 63 of [a-z0-9-_]. Empty means the name in config.yaml, else that of the directory."""
     source: _builtins.str
     """Absolute path of the Truss directory on the controller's machine."""
     replicas: _builtins.int

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from penstock.api.control.v1 import admin_pb2 as penstock_dot_api_dot_control_dot_v1_dot_admin__pb2
+from penstock.api.control.v1 import artifact_pb2 as penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -102,13 +103,13 @@ class AdminServiceStub:
                 _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/penstock.api.control.v1.AdminService/GetArtifact',
-                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.SerializeToString,
-                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.FromString,
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactResponse.FromString,
                 _registered_method=True)
         self.UploadArtifact = channel.stream_unary(
                 '/penstock.api.control.v1.AdminService/UploadArtifact',
-                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.SerializeToString,
-                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.FromString,
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactResponse.FromString,
                 _registered_method=True)
         self.CreateDeployment = channel.unary_unary(
                 '/penstock.api.control.v1.AdminService/CreateDeployment',
@@ -327,13 +328,13 @@ def add_AdminServiceServicer_to_server(servicer, server):
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
-                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.FromString,
-                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.SerializeToString,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactResponse.SerializeToString,
             ),
             'UploadArtifact': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadArtifact,
-                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.FromString,
-                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.SerializeToString,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactResponse.SerializeToString,
             ),
             'CreateDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDeployment,
@@ -728,8 +729,8 @@ class AdminService:
             request,
             target,
             '/penstock.api.control.v1.AdminService/GetArtifact',
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactRequest.SerializeToString,
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.GetArtifactResponse.FromString,
+            penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.GetArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -755,8 +756,8 @@ class AdminService:
             request_iterator,
             target,
             '/penstock.api.control.v1.AdminService/UploadArtifact',
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactRequest.SerializeToString,
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.UploadArtifactResponse.FromString,
+            penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2.UploadArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

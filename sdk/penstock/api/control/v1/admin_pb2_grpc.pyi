@@ -11,6 +11,7 @@ or end of it.
 from collections import abc as _abc
 from grpc import aio as _aio
 from penstock.api.control.v1 import admin_pb2 as _admin_pb2
+from penstock.api.control.v1 import artifact_pb2 as _artifact_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -64,9 +65,9 @@ class AdminServiceStub:
     """What happens from now on, or from an event on."""
     RecordLoad: _grpc.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]
     """The load of deployments as it changes, for the simulator."""
-    GetArtifact: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetArtifactRequest, _admin_pb2.GetArtifactResponse]
+    GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_pb2.GetArtifactRequest, _artifact_pb2.GetArtifactResponse]
     """Whether an artifact is stored already."""
-    UploadArtifact: _grpc.StreamUnaryMultiCallable[_admin_pb2.UploadArtifactRequest, _admin_pb2.UploadArtifactResponse]
+    UploadArtifact: _grpc.StreamUnaryMultiCallable[_artifact_pb2.UploadArtifactRequest, _artifact_pb2.UploadArtifactResponse]
     """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]
     """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
@@ -106,9 +107,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """What happens from now on, or from an event on."""
     RecordLoad: _aio.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]  # type: ignore[assignment]
     """The load of deployments as it changes, for the simulator."""
-    GetArtifact: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetArtifactRequest, _admin_pb2.GetArtifactResponse]  # type: ignore[assignment]
+    GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_pb2.GetArtifactRequest, _artifact_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Whether an artifact is stored already."""
-    UploadArtifact: _aio.StreamUnaryMultiCallable[_admin_pb2.UploadArtifactRequest, _admin_pb2.UploadArtifactResponse]  # type: ignore[assignment]
+    UploadArtifact: _aio.StreamUnaryMultiCallable[_artifact_pb2.UploadArtifactRequest, _artifact_pb2.UploadArtifactResponse]  # type: ignore[assignment]
     """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
     """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
@@ -227,17 +228,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetArtifact(
         self,
-        request: _admin_pb2.GetArtifactRequest,
+        request: _artifact_pb2.GetArtifactRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.GetArtifactResponse, _abc.Awaitable[_admin_pb2.GetArtifactResponse]]:
+    ) -> _typing.Union[_artifact_pb2.GetArtifactResponse, _abc.Awaitable[_artifact_pb2.GetArtifactResponse]]:
         """Whether an artifact is stored already."""
 
     @_abc_1.abstractmethod
     def UploadArtifact(
         self,
-        request_iterator: _MaybeAsyncIterator[_admin_pb2.UploadArtifactRequest],
+        request_iterator: _MaybeAsyncIterator[_artifact_pb2.UploadArtifactRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_pb2.UploadArtifactResponse, _abc.Awaitable[_admin_pb2.UploadArtifactResponse]]:
+    ) -> _typing.Union[_artifact_pb2.UploadArtifactResponse, _abc.Awaitable[_artifact_pb2.UploadArtifactResponse]]:
         """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
 
     @_abc_1.abstractmethod
