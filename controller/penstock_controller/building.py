@@ -30,7 +30,7 @@ class Builds:
         """Takes over what an earlier life has started."""
         if self._engine is not None:
             await self._engine.open(self._ended)
-            self._world.on_forget = self._engine.forget
+            self._world.on_forget = self._forgotten
         running = frozenset() if self._engine is None else frozenset(self._engine.running())
         for deployment in list(self._world.deployments.values()):
             if deployment.build.state is BuildState.RUNNING and deployment.deployment_id not in running:
@@ -61,6 +61,11 @@ class Builds:
                 self._start(deployment)
 
     # Inside.
+
+    def _forgotten(self, deployment: Deployment) -> None:
+        assert self._engine is not None
+        is_shared = any(other.source == deployment.source for other in self._world.deployments.values())
+        self._engine.forget(deployment.deployment_id, None if is_shared else deployment.source)
 
     def _start(self, deployment: Deployment) -> None:
         assert self._engine is not None

@@ -71,7 +71,7 @@ class World:
         self._scaling: dict[str, Scaling] = {}
         self._unsaved: set[str] = set()
         self.on_change: Callable[[], None] = lambda: None
-        self.on_forget: Callable[[str], None] = lambda _: None
+        self.on_forget: Callable[[Deployment], None] = lambda _: None
         """Called with the id of each deployment that is forgotten."""
 
     @property
@@ -138,7 +138,7 @@ class World:
         self.load.forget(deployment_id)
         self._scaling.pop(deployment_id, None)
         self.load_deployments()
-        self.on_forget(deployment_id)
+        self.on_forget(deployment)
         self.event("deployment_removed", "its last replica has ended", deployment_id)
 
     def leave(self, replica_id: str) -> None:

@@ -142,7 +142,8 @@ class RequestStream:
                 status=status,
                 headers=[common_pb2.Header(name=name.decode("latin-1"), value=value) for name, value in headers],
                 body=bytes(body) if is_inline else b"",
-                body_follows=more or not is_inline,
+                # A stream is one also when nothing was in it: only plain answers tell their length.
+                body_follows=more or not is_inline or not any(name.lower() == b"content-length" for name, _ in headers),
             )
             is_sent = self.trunk_stream.send(_BINARY, head.SerializeToString())
             if is_inline:

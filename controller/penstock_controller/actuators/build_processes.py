@@ -22,6 +22,7 @@ import structlog
 from penstock.log_files import open_log, rotate
 from penstock.process_env import child_environment
 from penstock.state_dir import write_atomically
+from penstock.weights import release
 from penstock_controller.actuators.builds import BuildEnd, BuildListener, BuildSpec
 from penstock_controller.actuators.process_table import ProcessName, read_start_ticks
 from penstock_controller.actuators.replica_logs import tail
@@ -130,8 +131,13 @@ class LocalBuilds:
             _signal_group(build.name, signal.SIGTERM)
             build.stopped.set()
 
-    def forget(self, deployment_id: str) -> None:
+    def forget(self, deployment_id: str, source: str | None) -> None:
         self.stop(deployment_id)
+        if source is not None:
+            # The lock of the cache may be held by a build.
+            self._tasks.start(
+                asyncio.to_thread(release, self._cache_dir, Path(source)), name=f"release-{deployment_id}"
+            )
         for path in (self._result_file(deployment_id), *self._log_dir.glob(f"{build_log_name(deployment_id)}*")):
             path.unlink(missing_ok=True)
 

@@ -54,8 +54,12 @@ class BuildEngine(Protocol):
         """Ends a build; its end comes soon."""
         ...
 
-    def forget(self, deployment_id: str) -> None:
-        """Deletes what is kept of a deployment: its log, and its claim on the cache."""
+    def forget(self, deployment_id: str, source: str | None) -> None:
+        """Deletes what is kept of a deployment: its log, and its claim on the cache.
+
+        Args:
+            source: its directory, whose weights nobody uses any more; None when another deployment has the same one.
+        """
         ...
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
@@ -48,6 +49,11 @@ def runner_environment(base: Mapping[str, str], spec: ReplicaSpec, *, run_dir: P
         gpus: what was assigned; when empty, CUDA_VISIBLE_DEVICES stays as it is.
     """
     env = {**base, **model_variables(spec.environment_variables, gpus_assigned=bool(gpus))}
+    if spec.python:
+        # As an activated environment has it: programs that requirements have brought are found.
+        folder = PurePath(spec.python).parent
+        env["PATH"] = f"{folder}{os.pathsep}{env.get('PATH', os.defpath)}"
+        env["VIRTUAL_ENV"] = str(folder.parent)
     env[RUN_DIR_VARIABLE] = str(run_dir)
     env[REPLICA_VARIABLE] = spec.replica_id
     env[DEPLOYMENT_VARIABLE] = spec.deployment_id

@@ -100,7 +100,7 @@ def test_a_build_runs_with_its_output_in_a_file_and_tells_its_result(scene: Scen
         assert list(builds.running()) == []
         assert (scene.state / "logs" / "build-echo-1.log").read_text() == "begins\n"
         assert [path.name for path in (scene.state / "builds").iterdir()] == ["echo-1.result.json"]
-        builds.forget("echo-1")
+        builds.forget("echo-1", None)
         assert list((scene.state / "builds").iterdir()) == list((scene.state / "logs").iterdir()) == []
         await builds.close()
 

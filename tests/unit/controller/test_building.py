@@ -22,7 +22,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.builds: list[str] = []
         self.stopped: list[str] = []
-        self.forgotten: list[str] = []
+        self.forgotten: list[tuple[str, str | None]] = []
         self.on_end: BuildListener = lambda _: None
 
     async def open(self, on_end: BuildListener) -> None:
@@ -37,8 +37,8 @@ class FakeEngine:
     def stop(self, deployment_id: str) -> None:
         self.stopped.append(deployment_id)
 
-    def forget(self, deployment_id: str) -> None:
-        self.forgotten.append(deployment_id)
+    def forget(self, deployment_id: str, source: str | None) -> None:
+        self.forgotten.append((deployment_id, source))
 
     async def close(self) -> None:
         pass
@@ -142,7 +142,15 @@ def test_a_build_that_runs_already_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_is_kept_of_a_forgotten_deployment_goes(parts: Parts) -> None:
     parts.world.forget(parts.world.deployments["a-1"])
-    assert parts.engine.forgotten == ["a-1"]
+    assert [name for name, _ in parts.engine.forgotten] == ["a-1"]
+
+
+def test_weights_of_a_directory_are_let_go_with_its_last_deployment(parts: Parts) -> None:
+    source = parts.world.deployments["a-1"].source
+    parts.world.forget(parts.world.deployments["a-1"])
+    remaining = [d for d in parts.world.deployments.values() if d.source == source]
+
+    assert parts.engine.forgotten == [("a-1", None if remaining else source)]
     parts.engine.on_end(BuildEnd("a-1"))
 
 

@@ -57,6 +57,15 @@ def test_variables_of_the_model_go_before_those_of_the_controller_and_after_ours
     assert base["HOME"] == "/c"
 
 
+def test_programs_of_a_models_environment_are_found() -> None:
+    made = replace(spec(), python="/cache/env/bin/python")
+
+    env = runner_environment({"PATH": "/usr/bin"}, made, run_dir=RUN_DIR, gpus="")
+
+    assert env["PATH"] == "/cache/env/bin:/usr/bin"
+    assert env["VIRTUAL_ENV"] == "/cache/env"
+
+
 def test_without_assigned_gpus_the_visible_ones_stay_as_they_are() -> None:
     inherited = runner_environment({"CUDA_VISIBLE_DEVICES": "2"}, spec(), run_dir=RUN_DIR, gpus="")
     chosen = runner_environment({}, spec(CUDA_VISIBLE_DEVICES="3"), run_dir=RUN_DIR, gpus="")

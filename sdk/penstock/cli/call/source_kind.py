@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 from penstock.cli.call.target import Kind
-from penstock.truss import ConfigError, TransportKind, load_config
+from penstock.truss import ConfigError, load_config
 
 _ENDPOINTS = ("websocket", "predict", "chat_completions", "completions", "embeddings", "messages", "responses")
 """Methods by which a model can be called, as replicas tell them."""
@@ -19,7 +19,7 @@ def kind_of_source(directory: Path) -> Kind | None:
         return "websocket" if "websocket" in endpoints else "predict"
     # The code may be in the middle of an edit, or inherit everything.
     try:
-        return "websocket" if load_config(directory).transport.kind is TransportKind.WEBSOCKET else None
+        return "websocket" if load_config(directory).transport.kind == "websocket" else None
     except ConfigError:
         return None
 
