@@ -56,7 +56,8 @@ def test_no_further_step_begins_for_a_client_that_has_left(model: ModelDoor) -> 
     assert told(model, "entered")
     connection.close()
 
-    wait_until(lambda: model.predict({"do": "?"}) == {"connected": True}, ANSWER_SECONDS, "the model serves on")
+    assert told(model, "left")
+    assert model.predict({"do": "?"}) == {"connected": True}
     assert "predicted" not in model.predict({"do": "tell"})
 
 

@@ -18,13 +18,11 @@ Play = Callable[[Scenario], None]
 @pytest.fixture(scope="package")
 def running_asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StaticPlatform]:
     folder = tmp_path_factory.mktemp("asked")
-    with static_platform(
-        write_asked_model(folder),
-        folder,
-        model=MODEL,
-        environment={"PENSTOCK_WEBHOOK_ALLOW_PRIVATE": "1", "PENSTOCK_WEBHOOK_SECRET": "new,old"},
-    ) as platform:
-        yield platform
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENSTOCK_WEBHOOK_ALLOW_PRIVATE", "1")
+        patch.setenv("PENSTOCK_WEBHOOK_SECRET", "new,old")
+        with static_platform(write_asked_model(folder), folder, model=MODEL) as platform:
+            yield platform
 
 
 @pytest.fixture

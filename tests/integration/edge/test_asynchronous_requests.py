@@ -8,12 +8,12 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from penstock_testing.asked_model import MODEL
 from penstock_testing.raw_http import ANSWER_SECONDS, RawHttp
-from penstock_testing.static_platform import StaticPlatform
 
 Play = Callable[[Callable[[RawHttp], Awaitable[None]]], None]
 SUBMIT = f"/model/{MODEL}/async_predict"
@@ -147,21 +147,36 @@ def test_a_webhook_that_refuses_leaves_a_status_of_its_own(play: Play) -> None:
     play(scenario)
 
 
-def test_what_waits_behind_a_full_model_can_be_cancelled(play: Play, asked: StaticPlatform) -> None:
+def test_what_waits_behind_a_full_model_can_be_cancelled(play: Play, tmp_path: Path) -> None:
+    sign = tmp_path / "go"
+
     async def scenario(client: RawHttp) -> None:
-        running = [await submit(client, {"do": "watch", "name": f"async {number}"}) for number in range(32)]
-        waiting = [await submit(client, {"number": number}) for number in range(20)]
-        await client.send(f"GET /model/{MODEL}/async_queue_status HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        counts = (await client.answer()).json()
-        assert isinstance(counts, dict)
-        assert (counts["num_queued_requests"], counts["num_in_progress_requests"]) == (20, 32)
-        for number, request_id in enumerate(waiting):
-            await client.send(f"DELETE /async_request/{request_id} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            said = (await client.answer()).json()
-            assert isinstance(said, dict) and said["canceled"] is True, number
-            assert (await status(client, request_id))["status"] == "CANCELED"
-        await client.send(f"DELETE /async_request/{running[0]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        said = (await client.answer()).json()
-        assert isinstance(said, dict) and said["canceled"] is False
+        held = [await submit(client, {"do": "hold", "until": str(sign)}) for _ in range(32)]
+        try:
+            for request_id in held:
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    while (await status(client, request_id))["status"] != "IN_PROGRESS":
+                        pass
+            waiting = [await submit(client, {"number": number}) for number in range(20)]
+            await client.send(f"GET /model/{MODEL}/async_queue_status HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            counts = (await client.answer()).json()
+            assert isinstance(counts, dict)
+            assert (counts["num_queued_requests"], counts["num_in_progress_requests"]) == (20, 32)
+            for request_id in waiting[:-1]:
+                assert await canceled(client, request_id)
+                assert (await status(client, request_id))["status"] == "CANCELED"
+            assert not await canceled(client, held[0])
+        finally:
+            sign.touch()
+        assert (await settled(client, waiting[-1]))["data"] == {"number": 19}
+        for request_id in held:
+            assert (await settled(client, request_id))["status"] == "SUCCEEDED"
 
     play(scenario)
+
+
+async def canceled(client: RawHttp, request_id: str) -> bool:
+    await client.send(f"DELETE /async_request/{request_id} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    said = (await client.answer()).json()
+    assert isinstance(said, dict)
+    return bool(said["canceled"])

@@ -13,6 +13,7 @@ PREDICT = f"/model/{MODEL}/predict"
 
 _SOURCE = '''
 import asyncio
+import os
 
 from fastapi import HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
@@ -96,6 +97,12 @@ class Model:
                 await asyncio.sleep(0.01)
 
         return generate()
+
+    async def hold(self, inputs, request):
+        """Runs until there is a file of that name."""
+        while not os.path.exists(inputs["until"]):
+            await asyncio.sleep(0.01)
+        return inputs
 
     async def ask(self, inputs, request):
         return {"seen": self.seen.get(inputs["name"])}

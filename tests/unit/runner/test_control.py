@@ -61,6 +61,9 @@ class Commands:
     def set_capacity(self, slots: int) -> None:
         self._note("set_capacity", slots)
 
+    def reload(self, reload_id: str) -> None:
+        self._note("reload", reload_id)
+
     def _note(self, *command: object) -> None:
         self.seen.append(command)
         self.news.set()
@@ -153,13 +156,15 @@ def test_commands_arrive() -> None:
         )
         controller.say(control_pb2.AttachResponse(undrain=control_pb2.Undrain()))
         controller.say(control_pb2.AttachResponse(set_limits=control_pb2.SetLimits(stream_capacity=9)))
+        controller.say(control_pb2.AttachResponse(reload=control_pb2.ReloadModel(reload_id="n1")))
 
-        wait_until(commands, lambda: len(commands.seen) == 4)
+        wait_until(commands, lambda: len(commands.seen) == 5)
         assert commands.seen == [
             ("drain", "a", True, None, 0.0),
             ("drain", "b", False, 1.5, 0.25),
             ("undrain",),
             ("set_capacity", 9),
+            ("reload", "n1"),
         ]
 
 
@@ -185,6 +190,18 @@ def test_unknown_command_is_ignored() -> None:
 
         wait_until(commands, lambda: bool(commands.seen))
         assert commands.seen == [("undrain",)]
+
+
+def test_answer_to_a_reload_is_sent_at_once() -> None:
+    with FakeController(heartbeat_s=60) as controller, line(controller.address, Source()) as opened:
+        controller.wait_for(lambda: bool(controller.requests()))
+
+        opened.answer_reload("n1", reloaded=False, message="SyntaxError", needs_restart=True)
+
+        controller.wait_for(lambda: controller.requests()[-1].HasField("reload_result"))
+        assert controller.requests()[-1].reload_result == control_pb2.ReloadResult(
+            reload_id="n1", message="SyntaxError", needs_restart=True
+        )
 
 
 def test_answer_to_a_drain_is_sent_at_once() -> None:

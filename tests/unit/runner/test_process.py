@@ -49,6 +49,8 @@ class FakeServer:
 
     def set_capacity(self, slots: int) -> None: ...
 
+    def set_healthy(self, is_healthy: bool) -> None: ...
+
     def begin_drain(self, *, if_idle: bool) -> bool:
         self.said.append("begin_drain")
         self.draining = True

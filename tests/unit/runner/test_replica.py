@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from penstock_runner.attach_state import State
 from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.model_life import Reloaded
 from penstock_runner.replica import Replica
 
 
@@ -40,6 +41,9 @@ class FakeServer:
 
     def set_capacity(self, slots: int) -> None:
         self.capacity = slots
+
+    def set_healthy(self, is_healthy: bool) -> None:
+        self.is_healthy = is_healthy
 
     def begin_drain(self, *, if_idle: bool) -> bool:
         if if_idle and self.active_streams:
@@ -107,6 +111,32 @@ def test_it_starts_then_is_ready() -> None:
     assert scene.replica.read().state is State.READY
     assert scene.server.announced == [True]
     assert scene.changes == 1
+
+
+def test_unhealthy_model_is_reported_and_admits_nothing() -> None:
+    async def act(scene: Scene) -> None:
+        await become_ready(scene)
+        await asyncio.sleep(0)
+        scene.replica.set_healthy(False)
+
+    scene = play(act)
+
+    status = scene.replica.read()
+    assert (status.state, status.is_unhealthy) == (State.READY, True)
+    assert scene.server.is_healthy is False
+    assert scene.server.announced == [True, False]
+
+
+def test_reload_of_a_model_that_is_not_loaded_yet_is_refused() -> None:
+    answers: list[tuple[str, Reloaded]] = []
+
+    async def act(scene: Scene) -> None:
+        scene.replica.answer_reload = lambda reload_id, result: answers.append((reload_id, result))
+        scene.replica.reload("n1")
+
+    play(act)
+
+    assert answers == [("n1", Reloaded(False, "The model is not loaded yet."))]
 
 
 def test_model_without_a_websocket_method_is_ready_and_says_that_it_serves_no_streams() -> None:

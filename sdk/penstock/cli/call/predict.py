@@ -83,13 +83,15 @@ def _show(response: http.client.HTTPResponse, printer: Printer, *, stream: bool,
     if response.chunked or stream:
         while part := response.read1(PART_BYTES):
             printer.part(part)
-        return
-    content = response.read(ANSWER_BYTES_MAX + 1)
-    if len(content) > ANSWER_BYTES_MAX:
-        raise CommandError(
-            f"the answer has more than {ANSWER_BYTES_MAX >> 30} GiB; take it with --stream --output FILE"
-        )
-    printer.answer(content, response.headers.get("Content-Type", ""))
+    else:
+        content = response.read(ANSWER_BYTES_MAX + 1)
+        if len(content) > ANSWER_BYTES_MAX:
+            text = f"the answer has more than {ANSWER_BYTES_MAX >> 30} GiB; take it with --stream --output FILE"
+            raise CommandError(text)
+        printer.answer(content, response.headers.get("Content-Type", ""))
+    if response.length:
+        # http.client says nothing when it was asked for more than there is.
+        raise http.client.IncompleteRead(b"", response.length)
 
 
 def error_text(body: bytes) -> str:

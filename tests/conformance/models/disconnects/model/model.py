@@ -16,6 +16,7 @@ class Model:
             self._seen["entered"] = True
             while not await request.is_disconnected():
                 await asyncio.sleep(0.01)
+            self._seen["left"] = True
         return inputs
 
     async def predict(self, inputs, request: Request):
