@@ -47,6 +47,8 @@ MODELS = "tests/conformance/models/"
 TASK_HOLDERS: dict[str, str] = {
     "controller/penstock_controller/tasks.py": "the set of a component, which cancels and awaits them at its stop",
     "edge/penstock_edge/grpc_stream.py": "the call's handler, which cancels the reader when it ends",
+    "edge/penstock_edge/async_requests.py": "the owner of asynchronous requests, which ends them at its stop",
+    "edge/penstock_edge/message_requests.py": "the connection, which cancels its work when it closes",
     "edge/penstock_edge/server.py": "the function that runs the server until the process ends",
     "edge/penstock_edge/trunks.py": "the trunk, which its pool closes",
     "edge/penstock_edge/grpc_predict.py": "the call, which cancels the sender of its body at its end",

@@ -36,6 +36,9 @@ from penstock_edge.tcp import TcpState, tcp_state
 CLOSE_TIMEOUT_S = 10.0
 """Time for the client to answer a close frame before the connection is dropped."""
 
+LOOK_S = 1.0
+"""How often the kernel is asked whether the client has left, while its socket is not read."""
+
 READ_AHEAD_BYTES_MAX = 512 * 1024
 READ_AHEAD_PARTS_MAX = 32
 """What may have come behind the request that is served. Beyond either the socket is not read, until half is taken."""
@@ -238,6 +241,8 @@ class MessageRequests(asyncio.Protocol):
         if not self._is_read_paused and not self._transport.is_closing():
             self._is_read_paused = True
             self._transport.pause_reading()
+            if not self._phase_is_closing:
+                self._arm()
 
     def _read_on(self) -> None:
         has_room = self._parts_bytes <= READ_AHEAD_BYTES_MAX // 2 and len(self._parts) <= READ_AHEAD_PARTS_MAX // 2
@@ -465,7 +470,13 @@ class MessageRequests(asyncio.Protocol):
     # Liveness
 
     def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         due = self._liveness.next_check()
+        if self._is_read_paused:
+            look_at = self._plane.now() + LOOK_S
+            due = look_at if due is None else min(due, look_at)
         if due is not None:
             self._timer = self._plane.loop.call_at(due, self._check_liveness)
 
@@ -474,7 +485,7 @@ class MessageRequests(asyncio.Protocol):
         if self._phase_is_closing:
             return
         if self._is_read_paused and tcp_state(self._transport) in (TcpState.CLOSED, TcpState.CLOSE_WAIT):
-            # It has left, and what it sent before cannot be answered.
+            # It has left, and nobody will read what would be answered.
             self._transport.abort()
             return
         if self._task is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
@@ -52,7 +51,7 @@ def runner_environment(base: Mapping[str, str], spec: ReplicaSpec, *, run_dir: P
     if spec.python:
         # As an activated environment has it: programs that requirements have brought are found.
         folder = PurePath(spec.python).parent
-        env["PATH"] = f"{folder}{os.pathsep}{env.get('PATH', os.defpath)}"
+        env["PATH"] = f"{folder}:{env.get('PATH') or '/usr/local/bin:/usr/bin:/bin'}"
         env["VIRTUAL_ENV"] = str(folder.parent)
     env[RUN_DIR_VARIABLE] = str(run_dir)
     env[REPLICA_VARIABLE] = spec.replica_id

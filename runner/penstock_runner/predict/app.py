@@ -31,6 +31,7 @@ from penstock_runner.predict.responses import is_response, render
 from penstock_runner.predict.schema import make_schema
 from penstock_runner.predict.streaming import ResponseCutError, Streamer, is_stream
 from penstock_runner.predict.threads import ThreadPool, threads_for
+from penstock_runner.predict.user_metrics import user_metrics
 from penstock_runner.request_ids import bind_request_ids
 from penstock_runner.stream import ClientDisconnectedError
 
@@ -196,6 +197,8 @@ class RequestApp:
             if schema is None:
                 raise RefusedRequestError(404, "No schema found")
             return Outcome(schema)
+        if endpoint is Endpoint.METRICS:
+            return Outcome(user_metrics())
         return await self._call_extra(endpoint, request)
 
     async def _predict(self, request: PredictRequest) -> Outcome:

@@ -37,6 +37,7 @@ class Endpoint(Enum):
     READY = "/v1/models/model"
     LOADED = "/v1/models/model/loaded"
     SCHEMA = "/v1/models/model/schema"
+    METRICS = "/metrics/"
     PREDICT = "predict"
     CHAT_COMPLETIONS = "chat_completions"
     COMPLETIONS = "completions"
@@ -51,6 +52,8 @@ _ENDPOINTS = {
     ("GET", "/ping"): Endpoint.READY,
     ("GET", "/v1/models/model/loaded"): Endpoint.LOADED,
     ("GET", "/v1/models/model/schema"): Endpoint.SCHEMA,
+    ("GET", "/metrics"): Endpoint.METRICS,
+    ("GET", "/metrics/"): Endpoint.METRICS,
     ("POST", "/v1/models/model:predict"): Endpoint.PREDICT,
     ("POST", "/v1/models/model:predict_binary"): Endpoint.PREDICT,
     ("POST", "/invocations"): Endpoint.PREDICT,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_testing.asked_model import MODEL
+from penstock_testing.asked_model import MODEL, SLOTS
 from penstock_testing.raw_http import ANSWER_SECONDS, RawHttp
 
 Play = Callable[[Callable[[RawHttp], Awaitable[None]]], None]
@@ -151,7 +151,7 @@ def test_what_waits_behind_a_full_model_can_be_cancelled(play: Play, tmp_path: P
     sign = tmp_path / "go"
 
     async def scenario(client: RawHttp) -> None:
-        held = [await submit(client, {"do": "hold", "until": str(sign)}) for _ in range(32)]
+        held = [await submit(client, {"do": "hold", "until": str(sign)}) for _ in range(SLOTS)]
         try:
             for request_id in held:
                 async with asyncio.timeout(ANSWER_SECONDS):
@@ -161,7 +161,7 @@ def test_what_waits_behind_a_full_model_can_be_cancelled(play: Play, tmp_path: P
             await client.send(f"GET /model/{MODEL}/async_queue_status HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             counts = (await client.answer()).json()
             assert isinstance(counts, dict)
-            assert (counts["num_queued_requests"], counts["num_in_progress_requests"]) == (20, 32)
+            assert (counts["num_queued_requests"], counts["num_in_progress_requests"]) == (20, SLOTS)
             for request_id in waiting[:-1]:
                 assert await canceled(client, request_id)
                 assert (await status(client, request_id))["status"] == "CANCELED"

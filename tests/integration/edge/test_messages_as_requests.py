@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from penstock_testing.asked_model import MODEL, PREDICT, wait_seen
+from penstock_testing.asked_model import MODEL, PREDICT, SLOTS, wait_seen
 from penstock_testing.raw_http import raw_http
 from penstock_testing.raw_websocket import (
     BINARY,
@@ -172,7 +172,7 @@ def test_what_is_left_of_a_refused_message_is_not_taken_for_the_next(asked: Stat
 
 def test_idle_connections_hold_no_slot(asked: StaticPlatform) -> None:
     async def scenario(client: RawWebSocket) -> None:
-        idle = [raw_websocket(asked.http) for _ in range(40)]  # more than the model has slots
+        idle = [raw_websocket(asked.http) for _ in range(SLOTS + 8)]
         opened = [await one.__aenter__() for one in idle]
         try:
             for one in opened:
@@ -256,6 +256,7 @@ def test_a_client_that_floods_is_read_no_further(asked: StaticPlatform) -> None:
         with pytest.raises(TimeoutError):  # the buffers of both kernels take some MiB
             async with asyncio.timeout(2):
                 await asyncio.gather(*(client.send(flood) for _ in range(20)))
+        client.reset()  # what the edge has not read would be in front of a FIN
 
     run(asked, scenario)
     asyncio.run(wait_seen(asked, "flood", "gone"))
@@ -270,7 +271,7 @@ def test_every_path_to_predict_takes_an_upgrade(asked: StaticPlatform, path: str
 
 def test_the_websocket_path_of_such_a_model_is_closed_with_1003(asked: StaticPlatform) -> None:
     async def scenario(client: RawWebSocket) -> None:
-        close = await client.closed()
-        assert close is not None and close.close_code == 1003
+        close = await client.frame()
+        assert (close.opcode, close.close_code) == (CLOSE, 1003)
 
     run(asked, scenario, f"/model/{MODEL}/websocket")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock_testing.asked_model import MODEL, PREDICT, wait_seen
+from penstock_testing.asked_model import MODEL, PREDICT, SLOTS, wait_seen
 from penstock_testing.raw_http import RawHttp, chunk, post, raw_http
 from penstock_testing.static_platform import StaticPlatform
 
@@ -126,7 +126,7 @@ def test_the_edge_does_not_hold_a_long_response(play: Play, asked: StaticPlatfor
 
 def test_a_slow_body_holds_no_slot_and_a_quick_one_passes_it(play: Play, asked: StaticPlatform) -> None:
     async def scenario(client: RawHttp) -> None:
-        slow = [raw_http(asked.http) for _ in range(40)]  # more than the model has slots
+        slow = [raw_http(asked.http) for _ in range(SLOTS + 8)]
         opened = [await one.__aenter__() for one in slow]
         try:
             for one in opened:

@@ -11,6 +11,17 @@ from penstock_testing.static_platform import StaticPlatform
 MODEL = "asked"
 PREDICT = f"/model/{MODEL}/predict"
 
+SLOTS = 32
+
+_CONFIG = f"""
+model_name: asked
+runtime:
+  predict_concurrency: {SLOTS}
+penstock:
+  autoscaling:
+    max_concurrency: {SLOTS}
+"""
+
 _SOURCE = '''
 import asyncio
 import os
@@ -116,7 +127,7 @@ def write_asked_model(folder: Path) -> Path:
     """Writes the Truss into `folder`, and returns its directory."""
     truss = folder / "truss"
     (truss / "model").mkdir(parents=True)
-    (truss / "config.yaml").write_text("model_name: asked\nruntime:\n  predict_concurrency: 32\n")
+    (truss / "config.yaml").write_text(_CONFIG)
     (truss / "model" / "model.py").write_text(_SOURCE)
     return truss
 

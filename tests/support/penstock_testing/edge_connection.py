@@ -9,6 +9,7 @@ from typing import cast
 
 from penstock.api.control.v1 import control_pb2
 from penstock_edge.handshake import WebSocketHandshake
+from penstock_edge.message_requests import MessageRequests
 from penstock_edge.tcp import TcpState
 from penstock_edge.websocket import EdgeWebSocket
 from penstock_testing.edge_kit import EdgeKit, ModelSide, duration
@@ -30,7 +31,7 @@ class Transport(asyncio.Transport):
         self.is_reading_paused = False
         self.has_eof = False
         self.is_closed = False
-        self.protocol: WebSocketHandshake | EdgeWebSocket | None = None
+        self.protocol: WebSocketHandshake | EdgeWebSocket | MessageRequests | None = None
         self.tcp_state = TcpState.UNKNOWN
         self.peer: object = ("10.0.0.1", 999)
 
@@ -39,7 +40,7 @@ class Transport(asyncio.Transport):
         return bytes([self.tcp_state])
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        assert isinstance(protocol, WebSocketHandshake | EdgeWebSocket)
+        assert isinstance(protocol, WebSocketHandshake | EdgeWebSocket | MessageRequests)
         self.protocol = protocol
 
     def get_extra_info(self, name: str, default: object = None) -> object:
@@ -100,7 +101,7 @@ class Client:
         self.protocol.connection_made(self.transport)
 
     @property
-    def protocol(self) -> WebSocketHandshake | EdgeWebSocket:
+    def protocol(self) -> WebSocketHandshake | EdgeWebSocket | MessageRequests:
         """Who has the socket now."""
         assert self.transport.protocol is not None
         return self.transport.protocol

@@ -113,7 +113,7 @@ async def test_a_close_frame_that_comes_early_is_answered_after_the_upgrade(kit:
     ("request_bytes", "status", "code"),
     [
         (upgrade("/model/nothing/websocket"), 404, "NOT_FOUND"),
-        (upgrade("/model/echo/predict"), 501, "NOT_WEBSOCKET"),
+        (upgrade("/model/echo/wake"), 501, "NOT_WEBSOCKET"),
         (upgrade(PATH, replace={"Sec-WebSocket-Version": "12"}), 400, "BAD_UPGRADE"),
         (upgrade(PATH, without=["Sec-WebSocket-Key"]), 400, "BAD_UPGRADE"),
         (upgrade(PATH, replace={"Sec-WebSocket-Key": "short"}), 400, "BAD_UPGRADE"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 import termios
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from penstock.cli.call.feed import Feed
 
 PROMPT = "> "
 LINES_WAITING_MAX = 100
@@ -19,8 +19,7 @@ class Prompt:
     """Reads lines from the terminal on a thread of its own, with the editing and the history of readline."""
 
     def __init__(self) -> None:
-        self._lines: asyncio.Queue[str | None] = asyncio.Queue(LINES_WAITING_MAX)
-        self._loop = asyncio.get_running_loop()
+        self._lines: Feed[str | None] = Feed(LINES_WAITING_MAX)
         self._is_asking = False
         try:
             import readline
@@ -46,6 +45,7 @@ class Prompt:
 
     def leave(self) -> None:
         """Takes the prompt away, when a line was begun that nobody will read."""
+        self._lines.close()
         if self._is_asking:
             sys.stdout.write(_ERASE)
             sys.stdout.flush()
@@ -60,11 +60,7 @@ class Prompt:
             except (EOFError, OSError):
                 line = None
             self._is_asking = False
-            try:
-                asyncio.run_coroutine_threadsafe(self._lines.put(line), self._loop).result()
-            except (RuntimeError, asyncio.CancelledError):
-                return  # the loop has ended
-            if line is None:
+            if not self._lines.put(line) or line is None:
                 return
 
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 
+from penstock.cli.call.feed import Feed
 from penstock.cli.call.printer import Printer
 from penstock.client import Stream
 
@@ -21,8 +22,7 @@ class Sending:
         self._printer = printer
         self._timeout_s = timeout_s
         self._quiet_s = quiet_s
-        self._queue: asyncio.Queue[str | bytes | Exception | None] = asyncio.Queue(MESSAGES_WAITING_MAX)
-        self._loop = asyncio.get_running_loop()
+        self._feed: Feed[str | bytes | Exception | None] = Feed(MESSAGES_WAITING_MAX)
         self._replied = asyncio.Event()
 
     async def run(self, messages: Iterator[str | bytes]) -> bool:
@@ -33,19 +33,27 @@ class Sending:
         """
         # A daemon: nothing can end a read of standard input, and the stream may end before that.
         threading.Thread(target=self._read, args=(messages,), name="messages", daemon=True).start()
-        async with asyncio.TaskGroup() as group:
-            receiving = group.create_task(self._receive(), name="receive")
-            failure: Exception | None = None
-            while (message := await self._queue.get()) is not None:
-                if isinstance(message, Exception):
-                    failure = message
-                    break
-                await self._stream.send(message)
-            was_answered = failure is not None or await self._until_quiet()
-            receiving.cancel()
+        failure: Exception | None = None
+        was_answered = True
+        try:
+            async with asyncio.TaskGroup() as group:
+                receiving = group.create_task(self._receive(), name="receive")
+                failure = await self._send_all()
+                was_answered = failure is not None or await self._until_quiet()
+                receiving.cancel()
+        finally:
+            self._feed.close()
         if failure is not None:
             raise failure
         return was_answered
+
+    async def _send_all(self) -> Exception | None:
+        """Returns why the source broke off; None when it has come to its end."""
+        while (message := await self._feed.get()) is not None:
+            if isinstance(message, Exception):
+                return message
+            await self._stream.send(message)
+        return None
 
     async def _receive(self) -> None:
         while True:
@@ -70,15 +78,12 @@ class Sending:
         return True
 
     def _read(self, messages: Iterator[str | bytes]) -> None:
-        item: str | bytes | Exception | None = None
+        last: Exception | None = None
         try:
-            for item in messages:
-                self._put(item)
-            self._put(None)
-        except RuntimeError:
-            return  # the loop has ended, and so has the stream
+            for message in messages:
+                if not self._feed.put(message):
+                    return
         except Exception as exc:
-            self._put(exc)
-
-    def _put(self, item: str | bytes | Exception | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop).result()
+            # It is raised where somebody can tell it.
+            last = exc
+        self._feed.put(last)

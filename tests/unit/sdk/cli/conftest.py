@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from websockets.http11 import Request, Response
+from websockets.sync.server import ServerConnection
+from websockets.sync.server import serve as websockets_serve
 
 from penstock.cli.main import build_parser
 from penstock_testing.fake_admin import FakeAdmin, served
@@ -45,3 +50,53 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def serve_model() -> Iterator[Callable[..., str]]:
+    """Serves a model at /model/m/websocket as an edge would; takes how it behaves, and returns the URL."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(behaviour: str = "echoes") -> str:
+            server = stack.enter_context(
+                websockets_serve(_BEHAVIOURS[behaviour], "127.0.0.1", 0, process_request=_found, max_size=None)
+            )
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+
+        yield serve
+
+
+def _found(connection: ServerConnection, request: Request) -> Response | None:
+    return None if request.path == "/model/m/websocket" else connection.respond(404, "no such model")
+
+
+def _echoes(connection: ServerConnection) -> None:
+    for message in connection:
+        connection.send(message)
+
+
+def _silent(connection: ServerConnection) -> None:
+    for _ in connection:
+        pass
+
+
+def _closes(connection: ServerConnection) -> None:
+    connection.recv()
+    connection.close(1000, "bye")
+
+
+def _refuses(connection: ServerConnection) -> None:
+    connection.recv()
+    connection.close(4001, "too much")
+
+
+def _stalls(connection: ServerConnection) -> None:
+    connection.recv()
+    threading.Event().wait(1.5)
+
+
+_BEHAVIOURS = {"echoes": _echoes, "silent": _silent, "closes": _closes, "refuses": _refuses, "stalls": _stalls}
