@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 run: $(STAMP) ## Start the platform with the example models and print how to call them
-	@$(BIN)/penstock up examples/echo examples/voice_activity $(ARGS)
+	@$(BIN)/penstock up examples/echo examples/voice_activity examples/word_stream $(ARGS)
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)

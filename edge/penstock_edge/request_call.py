@@ -313,11 +313,16 @@ class RequestCall:
             data = bytes(self._in_head)
             self._in_head = None
         try:
-            self._head = trunk_pb2.ResponseHead.FromString(data)
+            head = trunk_pb2.ResponseHead.FromString(data)
         except DecodeError:
             self._fail(CallFailedError(EndCode.INTERNAL, "The replica's answer cannot be read."))
             return
-        self.status = self._head.status
+        if not 200 <= head.status <= 599:
+            text = f"The model answered with the status {head.status}, which is none of a response."
+            self._fail(CallFailedError(EndCode.INTERNAL, text))
+            return
+        self._head = head
+        self.status = head.status
         self._head_at = self._plane.now()
         self._timeout.cancel()
         self._wake()

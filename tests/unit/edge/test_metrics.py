@@ -35,6 +35,8 @@ KNOWN_ELSEWHERE = {
     "baseten_time_to_first_byte_seconds",
     "baseten_request_size_bytes",
     "baseten_response_size_bytes",
+    "baseten_async_queue_size",
+    "baseten_time_in_async_queue_seconds",
 }
 """Names of facts/truss.md section 1.7."""
 

@@ -49,8 +49,8 @@ def found(host: str, path: str, table: RoutingTable = TABLE) -> tuple[str, str, 
         ("/model/echo/deployment/echo-2/websocket", "echo-2", "websocket"),
         ("/model/echo/deployment/old-1/predict", "old-1", "predict"),
         ("/chain/talk/websocket", "talk-1", "websocket"),
-        ("/chain/talk/run_remote", "talk-1", "run_remote"),
-        ("/chain/talk/environments/production/run_remote", "talk-1", "run_remote"),
+        ("/chain/talk/run_remote", "talk-1", "predict"),
+        ("/chain/talk/environments/production/run_remote", "talk-1", "predict"),
         ("/chain/talk/deployment/talk-1/websocket", "talk-1", "websocket"),
         ("/model/my%20model/websocket", "sp-1", "websocket"),
         ("/model/%6d%79%20model/websocket", "sp-1", "websocket"),
@@ -214,7 +214,7 @@ def test_snapshot_becomes_a_table() -> None:
     table = RoutingTable.from_snapshot(snapshot)
 
     assert found("h", "/talk", table) == ("t1", "websocket", b"")
-    assert found("h", "/chain/talk/run_remote", table) == ("t1", "run_remote", b"")
+    assert found("h", "/chain/talk/run_remote", table) == ("t1", "predict", b"")
     assert found("h", "/model/echo/predict", table) == ("e1", "predict", b"")
     talk = table.by_id("t1")
     assert talk is not None and talk.settings.message_bytes_max == 7

@@ -7,6 +7,7 @@ import sys
 import termios
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+
 from penstock.cli.call.feed import Feed
 
 PROMPT = "> "

@@ -10,6 +10,7 @@ from penstock.cli.call.prompt import Prompt
 from penstock.cli.call.prompt_line import CloseStream, SendFile, SendText, Tell, read_prompt_line
 from penstock.cli.command_error import CommandError
 from penstock.client import Stream
+from penstock.errors import PenstockError
 
 
 class Talking:
@@ -19,6 +20,8 @@ class Talking:
         self._stream = stream
         self._printer = printer
         self._prompt = prompt
+        self._is_over = False
+        """The user has ended the stream."""
 
     async def run(self) -> None:
         """Returns when the user is done.
@@ -39,11 +42,15 @@ class Talking:
                 case SendFile(path):
                     await self._send_file(path)
                 case CloseStream(code, reason):
-                    await self._stream.close(code, reason)
+                    await self._end(code, reason)
                     return
                 case Tell(text):
                     self._prompt.show(text)
-        await self._stream.close()
+        await self._end()
+
+    async def _end(self, code: int = 1000, reason: str = "") -> None:
+        self._is_over = True
+        await self._stream.close(code, reason)
 
     async def _send_file(self, path: str) -> None:
         try:
@@ -55,5 +62,10 @@ class Talking:
 
     async def _receive(self) -> None:
         while True:
-            message = await self._stream.recv()
+            try:
+                message = await self._stream.recv()
+            except PenstockError:
+                if self._is_over:
+                    return
+                raise
             self._prompt.show(self._printer.text_of(message))

@@ -59,7 +59,9 @@ def serve_model() -> Iterator[Callable[..., str]]:
 
         def serve(behaviour: str = "echoes") -> str:
             server = stack.enter_context(
-                websockets_serve(_BEHAVIOURS[behaviour], "127.0.0.1", 0, process_request=_found, max_size=None)
+                websockets_serve(
+                    _BEHAVIOURS[behaviour], "127.0.0.1", 0, process_request=_found, max_size=None, close_timeout=0.2
+                )
             )
             thread = threading.Thread(target=server.serve_forever)
             thread.start()
