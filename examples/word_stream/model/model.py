@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -15,7 +16,7 @@ class Model:
     def load(self) -> None:
         self.requests = 0
 
-    async def predict(self, request: Request):
+    async def predict(self, request: Request) -> dict[str, Any] | AsyncIterator[str]:
         self.requests += 1
         words = request.text.split()
         if request.stream:

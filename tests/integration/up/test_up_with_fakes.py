@@ -70,7 +70,14 @@ def test_ready_is_said_only_when_every_replica_is(up: FakedUp) -> None:
     assert content["controller"]["state_dir"] == str(up.state)
     assert content["controller"]["address"] == json.loads((up.state / "controller.json").read_text())["address"]
     assert content["deployments"] == [
-        {"name": "echo", "id": "echo-0123abcd", "websocket": f"{url}/model/echo/websocket", "replicas": 1}
+        {
+            "name": "echo",
+            "id": "echo-0123abcd",
+            "websocket": f"{url}/model/echo/websocket",
+            "predict": f"http{url.removeprefix('ws')}/model/echo/predict",
+            "endpoints": [],
+            "replicas": 1,
+        }
     ]
     assert f"websocat {url}/model/echo/websocket\n" in up.text()
     assert f"python -m websockets {url}/model/echo/websocket\n" in up.text()

@@ -10,9 +10,11 @@ import grpc
 import pytest
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
-from penstock.cli.up.admin import Admin, AdminError
+from penstock.cli.up.admin import Admin, AdminError, Created, ReloadOutcome
 from penstock.cli.up.observation import Phase
 from penstock.cli.up.readiness import Wanted
+from penstock_testing.fake_admin import FakeAdmin as SupportAdmin
+from penstock_testing.fake_admin import refusal, served
 
 T = TypeVar("T")
 
@@ -153,3 +155,80 @@ def test_refusal_is_told_in_the_words_of_the_controller(fake: FakeAdmin, address
 def test_cut_streams_are_counted(fake: FakeAdmin, address: str) -> None:
     assert ask(address, lambda admin: admin.stop_replicas(1.5)) == 3
     assert fake.requests[0].grace.ToMilliseconds() == 1500
+
+
+def ask_support(admin: SupportAdmin, call: Callable[[Admin], Awaitable[T]]) -> T:
+    with served(admin) as address:
+        return ask(address, call)
+
+
+def test_a_new_deployment_is_for_production_and_of_this_machine() -> None:
+    admin = SupportAdmin()
+    admin.answer("CreateDeployment", admin_pb2.CreateDeploymentResponse(deployment_id="m-2", existed=True))
+    assert ask_support(admin, lambda it: it.create(Path("/m"), 2)) == Created("m-2", existed=True)
+    assert admin.requests["CreateDeployment"] == [
+        admin_pb2.CreateDeploymentRequest(source="/m", environment="production", replicas=2)
+    ]
+
+
+def test_outcomes_of_a_reload_are_read() -> None:
+    admin = SupportAdmin()
+    replica = admin_pb2.ReloadedReplica(replica_id="m-1-a", message="no", needs_restart=True)
+    admin.answer("ReloadDeployment", admin_pb2.ReloadDeploymentResponse(replicas=[replica]))
+    assert ask_support(admin, lambda it: it.reload("m-1")) == (ReloadOutcome("m-1-a", False, "no", True),)
+    assert admin.requests["ReloadDeployment"][0].deployment == "m-1"
+
+
+def test_replicas_are_fixed_or_left_to_the_load() -> None:
+    admin = SupportAdmin()
+    admin.answer("ScaleDeployment", admin_pb2.ScaleDeploymentResponse())
+
+    async def both(it: Admin) -> None:
+        await it.set_replicas("m-1", 0)
+        await it.set_replicas("m-1", None)
+
+    ask_support(admin, both)
+    assert admin.requests["ScaleDeployment"] == [
+        admin_pb2.ScaleDeploymentRequest(deployment="m-1", replicas=0),
+        admin_pb2.ScaleDeploymentRequest(deployment="m-1", automatic=True),
+    ]
+
+
+def test_what_serves_is_kept_or_renewed() -> None:
+    admin = SupportAdmin()
+    admin.answer("PromoteDeployment", admin_pb2.PromoteDeploymentResponse())
+    admin.answer("ChangeReplicas", admin_pb2.ChangeReplicasResponse())
+
+    async def both(it: Admin) -> None:
+        await it.keep("m-1")
+        await it.renew("m-1")
+
+    ask_support(admin, both)
+    assert admin.requests["PromoteDeployment"] == [
+        admin_pb2.PromoteDeploymentRequest(deployment="m-1", environment="production", at_once=True)
+    ]
+    assert admin.requests["ChangeReplicas"] == [
+        admin_pb2.ChangeReplicasRequest(change=admin_pb2.REPLICA_CHANGE_DRAIN, replicas=["m-1"])
+    ]
+
+
+def test_a_refused_change_is_told_in_the_words_of_the_controller() -> None:
+    admin = SupportAdmin()
+    admin.answer("CreateDeployment", refusal(grpc.StatusCode.INVALID_ARGUMENT, "no room"))
+    with pytest.raises(AdminError, match="the controller refused: no room"):
+        ask_support(admin, lambda it: it.create(Path("/m"), None))
+
+
+def test_the_life_of_a_deployment_is_read(fake: FakeAdmin, address: str) -> None:
+    fake.status.deployments.add(
+        phase="BUILDING",
+        blocked="no GPU",
+        environments=["qa"],
+        endpoints=["predict"],
+        build_log_path="/logs/build",
+    )
+    observation = ask(address, Admin.observe)
+    assert observation is not None
+    (found,) = observation.deployments
+    assert (found.phase, found.blocked, found.environments) == ("BUILDING", "no GPU", ("qa",))
+    assert (found.endpoints, found.build_log_path) == (("predict",), "/logs/build")

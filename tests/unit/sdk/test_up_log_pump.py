@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from penstock.cli.up.log_pump import LogPump
-from penstock.cli.up.observation import Observation, Phase, Replica
+from penstock.cli.up.observation import Deployment, Observation, Phase, Replica
 from penstock.cli.up.progress import PlainView
 
 
@@ -53,3 +53,30 @@ def test_replica_without_a_log_yet_is_followed_later(tmp_path: Path) -> None:
     pump.follow(seen(log), {})
     pump.print_rest()
     assert view.printed == [("echo-1/r0", "a"), ("echo-1/r0", "rest")]
+
+
+def building(log: Path, phase: str) -> Observation:
+    return Observation(1, 1, deployments=(Deployment("echo", "echo-1", phase=phase, build_log_path=str(log)),))
+
+
+def test_a_build_is_shown_while_it_runs_and_to_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "build"
+    view = Lines()
+    pump = LogPump(view)
+    log.write_text("collecting\n")
+    pump.follow(building(log, "BUILDING"), {"echo-1": "echo"})
+    pump.print_new()
+    log.write_text("collecting\ndone\n")
+    pump.follow(building(log, "DEPLOYING"), {"echo-1": "echo"})
+    pump.print_new()
+    assert view.printed == [("echo/build", "collecting"), ("echo/build", "done")]
+
+
+def test_the_build_of_an_earlier_life_is_not_shown_again(tmp_path: Path) -> None:
+    log = tmp_path / "build"
+    log.write_text("long ago\n")
+    view = Lines()
+    pump = LogPump(view)
+    pump.follow(building(log, "ACTIVE"), {})
+    pump.print_rest()
+    assert view.printed == []

@@ -21,3 +21,10 @@ def test_parts_are_found_by_deployment() -> None:
     assert found.name == "b"
     assert observation.deployment("c-1") is None
     assert observation.active_streams == 5
+
+
+def test_phases_that_do_not_pass_by_themselves_are_failures() -> None:
+    assert Deployment("a", "a-1", phase="BUILD_FAILED").has_failed
+    assert Deployment("a", "a-1", phase="DEPLOY_FAILED").has_failed
+    assert not Deployment("a", "a-1", phase="UNHEALTHY").has_failed
+    assert not Deployment("a", "a-1").has_failed

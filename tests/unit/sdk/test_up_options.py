@@ -130,3 +130,21 @@ def test_nothing_is_made_when_the_call_is_wrong(folder: Path) -> None:
     with pytest.raises(UsageError):
         resolve(folder, paths=["nowhere"])
     assert not (folder / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "example"),
+    [
+        ("{example_model_input: {text: ü}}", '{"text": "ü"}'),
+        ("{example_model_input: 2024-01-01}", "{}"),
+        ("{}", "{}"),
+    ],
+)
+def test_the_example_input_of_a_model_is_json(tmp_path: Path, metadata: str, example: str) -> None:
+    make_model(tmp_path / "m", f"model_name: m\nmodel_metadata: {metadata}\n")
+    assert resolve(tmp_path, paths=["m"]).models[0].example == example
+
+
+def test_nothing_is_watched_unless_asked(folder: Path) -> None:
+    assert not resolve(folder, paths=["echo"]).watch
+    assert resolve(folder, paths=["echo"], watch=True).watch

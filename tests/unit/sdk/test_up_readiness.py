@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from penstock.cli.up.observation import Deployment, Edge, Observation, Phase, Replica
-from penstock.cli.up.readiness import DEATHS_MAX, Failed, Readiness, Ready, Waiting, Wanted
+from penstock.cli.up.readiness import DEATHS_MAX, Failed, ModelFailure, Readiness, Ready, Waiting, Wanted
 
 EDGE_PID = 77
 WANTED = Wanted("echo", "echo-1", 2)
@@ -135,3 +135,14 @@ def test_replica_that_is_lost_while_starting_counts_once() -> None:
 def test_failed_replica_of_another_deployment_is_no_matter() -> None:
     other = Replica("old-1-a", "old-1", Phase.FAILED)
     assert isinstance(judge(replace(READY, replicas=(*READY.replicas, other))), Ready)
+
+
+def test_a_build_is_waited_for_by_its_name() -> None:
+    deployment = Deployment("echo", "echo-1", phase="BUILDING")
+    assert judge(replace(READY, deployments=(deployment,), replicas=())) == Waiting(("echo: building its environment",))
+
+
+def test_a_build_that_fails_is_a_failure_with_its_log() -> None:
+    deployment = Deployment("echo", "echo-1", phase="BUILD_FAILED", message="no numpy", build_log_path="/logs/build")
+    verdict = judge(replace(READY, deployments=(deployment,), replicas=()))
+    assert verdict == Failed((ModelFailure("echo", "", "no numpy", "/logs/build"),))

@@ -72,12 +72,16 @@ def test_ready_file() -> None:
                 "name": "echo",
                 "id": "echo-0123abcd",
                 "websocket": "ws://127.0.0.1:8000/model/echo/websocket",
+                "predict": "http://127.0.0.1:8000/model/echo/predict",
+                "endpoints": ["websocket"],
                 "replicas": 1,
             },
             {
                 "name": "voice",
                 "id": "voice-4567cdef",
                 "websocket": "ws://127.0.0.1:8000/model/voice/websocket",
+                "predict": "http://127.0.0.1:8000/model/voice/predict",
+                "endpoints": ["websocket"],
                 "replicas": 2,
             },
         ],
@@ -98,3 +102,30 @@ def test_address_that_means_all_is_shown_as_one_to_connect_to() -> None:
 
 def test_folder_with_spaces_can_be_pasted() -> None:
     assert "--state-dir '/my state'" in render_text(replace(REPORT, state_dir="/my state"))
+
+
+def test_a_model_is_shown_with_the_ways_to_call_it() -> None:
+    asked = ServedModel("p", "p-1", 1, endpoints=("predict", "embeddings"), example='{"it\'s": 1}')
+    both = ServedModel("b", "b-1", 1, endpoints=("websocket", "predict"))
+    text = render_text(replace(REPORT, models=(asked, both), commands=ShellCommands(has_websocat=False)))
+    paragraphs = text.split("\n\n")
+    assert paragraphs[1].splitlines()[1:] == [
+        "    http://127.0.0.1:8000/model/p/predict",
+        """    curl -s http://127.0.0.1:8000/model/p/predict -d '{"it'"'"'s": 1}'""",
+    ]
+    assert "websocat ws://127.0.0.1:8000/model/b/websocket" in paragraphs[2]
+    assert "curl -s http://127.0.0.1:8000/model/b/predict -d '{}'" in paragraphs[2]
+
+
+def test_websocat_is_only_missed_where_it_is_named() -> None:
+    asked = ServedModel("p", "p-1", 1, endpoints=("predict",))
+    assert "websocat" not in render_text(replace(REPORT, models=(asked,), commands=ShellCommands(has_websocat=False)))
+
+
+def test_what_nothing_is_known_of_is_shown_as_a_websocket() -> None:
+    assert "websocat" in render_text(replace(REPORT, models=(ServedModel("p", "p-1", 1, endpoints=()),)))
+
+
+def test_a_watch_is_told() -> None:
+    assert "What you save is live at once" in render_text(replace(REPORT, watched=True))
+    assert "What you save" not in render_text(REPORT)

@@ -43,7 +43,8 @@ def run_python(arguments: argparse.Namespace) -> int:
         raise CommandError(str(exc), exit_status.USAGE) from None
     except (PreparationError, StateDirError) as exc:
         raise CommandError(str(exc)) from None
-    env = script_environment(os.environ, config, directory, _secrets(config, os.environ))
+    bin_folder = None if python == Path(sys.executable) else python.parent
+    env = script_environment(os.environ, config, directory, _secrets(config, os.environ), bin_folder=bin_folder)
     return _run([str(python), *words], directory, env)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,17 +40,27 @@ def script_arguments(words: Sequence[str], cwd: Path) -> list[str]:
 
 
 def script_environment(
-    base: Mapping[str, str], config: TrussConfig, directory: Path, secrets: Mapping[str, str]
+    base: Mapping[str, str],
+    config: TrussConfig,
+    directory: Path,
+    secrets: Mapping[str, str],
+    *,
+    bin_folder: Path | None,
 ) -> dict[str, str]:
     """Returns the environment of the script.
 
     Args:
         directory: Truss directory, absolute.
         secrets: Declared secrets that have a value, by name.
+        bin_folder: With the programs of the model's own environment; None when it has none.
     """
     env = {**base, **model_variables(config.environment_variables, gpus_assigned=False)}
     env["APP_HOME"] = str(directory)
     env |= {f"{SECRET_PREFIX}{name}": value for name, value in secrets.items()}
+    if bin_folder is not None:
+        # As in a replica: the script may start programs that its requirements brought.
+        env["PATH"] = f"{bin_folder}:{env.get('PATH') or os.defpath}"
+        env["VIRTUAL_ENV"] = str(bin_folder.parent)
     folders = [directory, directory / config.bundled_packages_dir]
     folders += [(directory / entry).resolve() for entry in config.external_package_dirs]
     paths = [str(folder) for folder in folders]

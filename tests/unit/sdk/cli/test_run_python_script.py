@@ -40,7 +40,9 @@ def test_the_environment_is_that_of_a_replica() -> None:
         b"environment_variables: {A: '1', PENSTOCK_X: no, HOME: /h}\nexternal_package_dirs: [../shared]\n",
         name_default="m",
     )
-    env = script_environment({"A": "0", "PYTHONPATH": "/old", "HOME": "/u"}, config, Path("/m"), {"key": "s"})
+    env = script_environment(
+        {"A": "0", "PYTHONPATH": "/old", "HOME": "/u"}, config, Path("/m"), {"key": "s"}, bin_folder=None
+    )
     assert env == {
         "A": "1",
         "HOME": "/h",
@@ -48,3 +50,9 @@ def test_the_environment_is_that_of_a_replica() -> None:
         "TRUSS_SECRET_key": "s",
         "PYTHONPATH": "/m:/m/packages:/shared:/old",
     }
+
+
+def test_programs_of_the_environment_come_first() -> None:
+    config = parse_config(b"", name_default="m")
+    env = script_environment({"PATH": "/usr/bin"}, config, Path("/m"), {}, bin_folder=Path("/env/bin"))
+    assert (env["PATH"], env["VIRTUAL_ENV"]) == ("/env/bin:/usr/bin", "/env")
