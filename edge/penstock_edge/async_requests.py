@@ -37,6 +37,9 @@ RUNNING_MAX = 64
 RESULT_BYTES_MAX = 16 * 1024 * 1024
 """Largest result."""
 
+READ_AT_ONCE_BYTES_MAX = 64 * 1024
+"""Results up to this size are read in the loop, which takes less than a millisecond; larger ones in a thread."""
+
 NO_SLOT_PAUSE_S = 1.0
 """How long a deployment without a free slot is left alone."""
 
@@ -274,10 +277,9 @@ class AsyncRequests:
         finally:
             del self._calls[request]
             call.close()
-        types = [header.value for header in head.headers if header.name.lower() == "content-type"]
-        return await asyncio.to_thread(
-            outcome_of, head.status, types[0].decode("latin-1") if types else "", bytes(body)
-        )
+        types = [header.value.decode("latin-1") for header in head.headers if header.name.lower() == "content-type"]
+        judge = partial(outcome_of, head.status, types[0] if types else "", bytes(body))
+        return judge() if len(body) <= READ_AT_ONCE_BYTES_MAX else await asyncio.to_thread(judge)
 
     async def _report(self, request: AsyncRequest, result: bytes | None) -> None:
         if request.webhook is None:

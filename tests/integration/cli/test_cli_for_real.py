@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from penstock_testing.platform import Platform, running_platform
+from penstock_testing.static_platform import wait_until
 
 SECONDS = 60.0
 PENSTOCK = [sys.executable, "-m", "penstock.cli"]
@@ -116,9 +117,16 @@ def test_a_push_brings_code_once_and_can_be_rolled_back(run: Run, models: Path, 
     assert (json.loads(again.stdout)["uploaded"], json.loads(again.stdout)["existed"]) == (False, True)
     assert json.loads(run("call", "asker", '{"text": "a"}').stdout) == {"said": "A"}
 
-    (old,) = [d["id"] for d in platform.ready["deployments"] if d["name"] == "asker"]
-    platform.command("promote", old, "--at-once")
-    assert json.loads(run("call", "asker", '{"text": "a"}').stdout) == {"text": "A"}
+    code.write_text(code.read_text().replace('"said": self._answer', '"cried": self._answer'))
+    assert run("push", models / "asker", "--promote", "--wait").returncode == 0
+    assert json.loads(run("call", "asker", '{"text": "a"}').stdout) == {"cried": "A"}
+
+    platform.command("promote", pushed["deployment_id"])
+    wait_until(
+        lambda: json.loads(run("call", "asker", '{"text": "a"}').stdout) == {"said": "A"},
+        SECONDS,
+        "the old code is back",
+    )
 
 
 def test_a_push_that_will_not_serve_says_why(run: Run, models: Path) -> None:

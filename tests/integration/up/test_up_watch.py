@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,12 @@ CODE = """
 class Model:
     def load(self):
         self.loads = getattr(self, "loads", 0) + 1
-        open("loads.log", "a").write("x")
+        open("../loads.log", "a").write("x")
 
     async def websocket(self, websocket):
         while True:
             await websocket.receive_text()
             await websocket.send_text("VERSION")
-
-    def predict(self, value):
-        return "VERSION"
 """
 CONFIG = "model_name: m\npenstock:\n  autoscaling: {max_concurrency: 8}\n"
 
@@ -40,7 +35,6 @@ class Watched:
         self.model = folder / "m"
         (self.model / "model").mkdir(parents=True)
         (self.model / "config.yaml").write_text(CONFIG)
-        (self.model / ".truss_ignore").write_text("*.log\n")
         self.save(code)
         command = [sys.executable, "-m", "penstock.cli", "up"]
         self.up = UpSession(folder, command, str(self.model), "--watch", "--grpc-listen=off", "--replicas=1")
@@ -51,19 +45,18 @@ class Watched:
 
     def become_ready(self) -> None:
         ready: dict[str, Any] = self.up.wait_ready()
-        self.http = str(ready["edge"]["http"])
         self.websocket = str(ready["deployments"][0]["websocket"])
 
     def ask(self) -> str:
-        request = urllib.request.Request(f"{self.http}/model/m/predict", b"1")
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return str(json.load(response))
+        """What the code says that new streams get."""
+        with connect(self.websocket) as stream:
+            return told(stream)
 
     def wait_for_answer(self, answer: str) -> None:
         wait_until(lambda: self.ask() == answer, f"the answer {answer!r}")
 
     def loads(self) -> int:
-        return len((self.model / "loads.log").read_text())
+        return len((self.model.parent / "loads.log").read_text())
 
 
 @pytest.fixture

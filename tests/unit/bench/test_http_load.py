@@ -140,6 +140,14 @@ def test_an_answer_of_another_length_is_an_error(http_load: Path) -> None:
         load(http_load, port)
 
 
+@pytest.mark.parametrize("chunk", [b"2\r\nokay\r\n", b"okay\r\n"])
+def test_a_chunk_that_is_none_is_an_error(http_load: Path, chunk: bytes) -> None:
+    pieces = [OK + b"transfer-encoding: chunked\r\n\r\n" + chunk + b"0\r\n\r\n"]
+
+    with serving(lambda _: pieces) as port, pytest.raises(LoadError, match="a chunk"):
+        load(http_load, port)
+
+
 def test_a_refusal_is_reported_with_its_head(http_load: Path) -> None:
     refusal = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n"
 

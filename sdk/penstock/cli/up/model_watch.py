@@ -181,8 +181,9 @@ class ModelWatch:
             await self._platform.set_replicas(old, 0)
         elif found.has_failed:
             self._coming = None
-            self._tell(f"{coming.save.names} was not taken over, what was there goes on serving:\n{_reason(found)}")
+            # Before it is told: what is saved in answer to it must not be read by another attempt.
             await self._give_up(coming)
+            self._tell(f"{coming.save.names} was not taken over, what was there goes on serving:\n{_reason(found)}")
         elif found.blocked and not coming.is_blocked_told:
             coming.is_blocked_told = True
             self._tell(f"the new deployment waits: {found.blocked}")

@@ -160,7 +160,7 @@ def test_what_a_models_own_serializer_raises_is_no_fault_of_the_server(binary: b
         (5, b"5"),
         (None, b"null"),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_items_are_bytes_text_or_json(item: Any, data: bytes) -> None:
     encoded = encode_item(item)
