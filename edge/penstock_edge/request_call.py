@@ -166,9 +166,10 @@ class RequestCall:
         return await self.head()
 
     def begin(self) -> None:
-        """Asks for a slot."""
+        """Asks for a slot, unless the call has failed already."""
         assert self._opening is not None
-        self._opening.start()
+        if self._failure is None:
+            self._opening.start()
 
     async def head(self) -> trunk_pb2.ResponseHead:
         """As `start`, after `begin`."""

@@ -102,14 +102,14 @@ def test_who_asks_after_the_body_hears_of_the_end_when_it_comes_and_ever_after()
     async def scenario() -> None:
         both = Both(b"all")
         await received(both, 1)
-        waiting = [asyncio.ensure_future(both.app.receive()) for _ in range(2)]
+        waiting = [asyncio.create_task(both.app.receive()) for _ in range(2)]
         await settle()
         assert not any(task.done() for task in waiting)
-        assert not both.app.gone.is_set()
+        assert not both.app.gone.is_set
         both.client.vanish()
         assert [await task for task in waiting] == [{"type": "http.disconnect"}] * 2
         assert await both.app.receive() == {"type": "http.disconnect"}
-        assert both.app.gone.is_set()
+        assert both.app.gone.is_set
 
     played(scenario)
 
@@ -124,19 +124,38 @@ def test_what_came_before_a_client_left_is_still_given() -> None:
     played(scenario)
 
 
-def test_a_short_response_is_one_message() -> None:
+def sized(size: int) -> dict[str, Any]:
+    """The start of a response whose length is known."""
+    return {**START, "headers": [(b"x-a", b"1"), (b"Content-Length", b"%d" % size)]}
+
+
+def test_a_stream_is_one_also_when_it_is_empty() -> None:
     async def scenario() -> None:
         both = Both()
         await both.app.send(START)
+        await both.app.send(part())
+        head, rest = both.response()
+        assert (head.body, head.body_follows, rest) == (b"", True, [])
+
+    played(scenario)
+
+
+def test_a_short_response_is_one_message() -> None:
+    async def scenario() -> None:
+        both = Both()
+        await both.app.send(sized(4))
         assert both.client.messages == [], "nothing goes out before the body"
         await both.app.send(part(b"body"))
         head, rest = both.response()
         assert (head.status, head.body, head.body_follows, rest) == (201, b"body", False, [])
-        assert [(header.name, header.value) for header in head.headers] == [("x-a", b"1")]
+        assert [(header.name, header.value) for header in head.headers] == [
+            ("x-a", b"1"),
+            ("Content-Length", b"4"),
+        ]
         assert both.client.closing is not None and both.client.closing.code is EndCode.COMPLETED
         assert await both.app.receive() == {"type": "http.request", "body": b"", "more_body": False}
         assert await both.app.receive() == {"type": "http.disconnect"}, "it has its response"
-        assert not both.app.gone.is_set()
+        assert not both.app.gone.is_set
 
     played(scenario)
 
@@ -145,7 +164,7 @@ def test_a_short_response_is_one_message() -> None:
 def test_a_long_body_follows_its_head(size: int) -> None:
     async def scenario() -> None:
         both = Both()
-        await both.app.send(START)
+        await both.app.send(sized(size))
         await both.app.send(part(bytes(size)))
         head, rest = both.response()
         assert head.body_follows is (size > HEAD_BODY_BYTES_MAX)
@@ -179,7 +198,7 @@ def test_the_model_waits_while_its_client_takes_nothing() -> None:
                 await both.app.send(part(bytes(100_000), more=True))
             await both.app.send(part())
 
-        sending = asyncio.ensure_future(send())
+        sending = asyncio.create_task(send())
         await settle()
         assert not sending.done()
         assert sum(len(data) for _, data in both.client.segments) <= WINDOW_BYTES
@@ -197,12 +216,12 @@ def test_sending_to_a_client_that_left_is_an_error(waits: bool) -> None:
         both.client.consumes = False
         await both.app.send(START)
         if waits:
-            sending = asyncio.ensure_future(both.app.send(part(bytes(3 * WINDOW_BYTES), more=True)))
+            sending = asyncio.create_task(both.app.send(part(bytes(3 * WINDOW_BYTES), more=True)))
             await settle()
             both.client.vanish()
         else:
             both.client.vanish()
-            sending = asyncio.ensure_future(both.app.send(part(b"x")))
+            sending = asyncio.create_task(both.app.send(part(b"x")))
         with pytest.raises(ClientDisconnectedError):
             await sending
 

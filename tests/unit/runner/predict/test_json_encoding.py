@@ -93,7 +93,9 @@ def test_values_beyond_json_are_encoded_at_any_depth(value: Any, text: str) -> N
     assert encode_json({"deep": [value]}).decode() == f'{{"deep": [{text}]}}'
 
 
-@pytest.mark.parametrize("value", [b"bytes", {1, 2}, object(), 1j, Point, {(1, 2): 3}], ids=repr)
+@pytest.mark.parametrize(
+    "value", [b"bytes", {1, 2}, object(), 1j, Point, {(1, 2): 3}], ids=lambda value: type(value).__name__
+)
 def test_values_without_a_form_are_type_errors(value: Any) -> None:
     with pytest.raises(TypeError, match=r"JSON serializable|keys must be"):
         encode_json([value])

@@ -140,7 +140,7 @@ def test_models_and_enums_inside_of_a_value_become_plain() -> None:
 @pytest.mark.parametrize(
     "value",
     [{1, 2}, object(), 2**64, -(2**63) - 1, np.array([1, None], object), np.zeros(1, [("a", "O")]), np.void(b"x")],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_values_without_a_form_are_type_errors(value: Any) -> None:
     with pytest.raises(TypeError, match=r"serializable|64 bits"):
