@@ -69,6 +69,7 @@ def report_from_wire(status: control_pb2.ReplicaStatus) -> ReplicaReport:
         resident_bytes=status.resident_bytes,
         oldest_stream_wall=wall_of(status.oldest_stream_at) if status.HasField("oldest_stream_at") else None,
         unhealthy=status.unhealthy,
+        endpoints=tuple(status.endpoints),
     )
 
 

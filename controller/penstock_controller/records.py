@@ -48,6 +48,8 @@ class ReplicaReport:
     """When its oldest open stream began."""
     unhealthy: bool = False
     """The model's own health check fails."""
+    endpoints: tuple[str, ...] = ()
+    """What the model can be called by; empty until it is loaded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class Registry:
         self._recovery_limit = now + RECOVERY_MAX_S
         self._awaited: set[str] = set()
         self._replicas: dict[str, Replica] = {}
+        self._endpoints: dict[str, tuple[str, ...]] = {}
+        """What models can be called by, per deployment."""
         self.edges = EdgeTable(lease_s)
         self._deployments: tuple[Deployment, ...] = ()
         self._touched: set[str] = set()
@@ -294,6 +296,8 @@ class Registry:
             self.version += 1
         self._touched.update(d.deployment_id for d in fresh)
         self._deployments = fresh
+        for deployment_id in self._endpoints.keys() - {d.deployment_id for d in fresh}:
+            del self._endpoints[deployment_id]
 
     def route_table(self, now: float) -> RouteTable:
         """Builds what edges route by. Replicas are in the order in which they became known.
@@ -340,7 +344,13 @@ class Registry:
         self.version += 1
         self._touched.add(deployment_id)
 
+    def endpoints(self, deployment_id: str) -> tuple[str, ...]:
+        """What the deployment's model can be called by, as its replicas say; empty before one has loaded it."""
+        return self._endpoints.get(deployment_id, ())
+
     def _heard(self, replica: Replica, report: ReplicaReport, now: float) -> None:
+        if report.endpoints:
+            self._endpoints[replica.deployment_id] = report.endpoints
         replica.report = report
         replica.reported_at = now
         replica.suspect = False

@@ -126,6 +126,7 @@ def deployment_status(
         phase=phase_of(_circumstances(deployment, inputs, own, max(scaling.target, scaling.initial))),
         artifact=deployment.artifact,
         build_log_path=_build_log_path(deployment, inputs.facts),
+        endpoints=inputs.registry.endpoints(deployment_id),
     )
 
 

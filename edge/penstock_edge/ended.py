@@ -51,10 +51,7 @@ def record_request(call: RequestCall, code: EndCode, head_at: float, now: float,
         head_at: when its response began; 0 when it never did.
     """
     deployment = call.deployment
-    metrics.concurrent_requests.labels(deployment.name, deployment.id, environment_of(deployment)).dec()
-    metrics.request_ended(
-        deployment.name,
-        deployment.id,
+    metrics.request_series(deployment.name, deployment.id, environment_of(deployment)).ended(
         status=call.status or TABLE[code].http_status,
         duration_s=now - call.opened_at,
         head_s=head_at - call.opened_at if head_at else None,
@@ -75,8 +72,7 @@ def record_request(call: RequestCall, code: EndCode, head_at: float, now: float,
 
 def record_request_start(deployment: Deployment, waited_s: float, metrics: EdgeMetrics) -> None:
     """Counts a request that got its slot."""
-    metrics.concurrent_requests.labels(deployment.name, deployment.id, environment_of(deployment)).inc()
-    metrics.admission.labels(deployment.name, deployment.id).observe(waited_s)
+    metrics.request_series(deployment.name, deployment.id, environment_of(deployment)).began(waited_s)
 
 
 def record_start(deployment: Deployment, waited_s: float, metrics: EdgeMetrics) -> None:

@@ -29,6 +29,12 @@ class EdgeHttpProtocol(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
 
+    @property
+    def is_body_whole(self) -> bool:
+        """Whether the body of the request that is served has come, and its client is there."""
+        cycle = self.cycle
+        return cycle is not None and not (cycle.more_body or cycle.disconnected or cycle.response_complete)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(cast(asyncio.Transport, transport))

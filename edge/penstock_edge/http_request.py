@@ -42,15 +42,15 @@ async def serve_request(plane: DataPlane, route: Route, scope: Scope, receive: R
     if refused is not None:
         await refuse(plane, deployment, refused, scope, receive, send)
         return
+    connection: EdgeHttpProtocol | None = scope.get(CONNECTION_KEY)
     try:
-        body, rest, more = await _first_part(receive, deployment.settings.message_bytes_max)
+        body, rest, more = await _first_part(receive, connection, deployment.settings.message_bytes_max)
     except ClientGoneError:
         return
     except CallFailedError as failure:
         await refuse(plane, deployment, failure, scope, receive, send)
         return
     request_id = request_id_of(scope["headers"])
-    connection: EdgeHttpProtocol | None = scope.get(CONNECTION_KEY)
     call = RequestCall(
         plane,
         deployment,
@@ -101,9 +101,11 @@ def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFai
     return None
 
 
-async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bytes, bool]:
+async def _first_part(
+    receive: Receive, connection: EdgeHttpProtocol | None, bytes_max: int
+) -> tuple[bytes, bytes, bool]:
     """Returns the beginning of the body, what has come behind it, and whether more follows."""
-    message = await next_of_body(receive)
+    message = await next_of_body(receive, connection)
     body: bytes = message.get("body", b"")
     if not message.get("more_body"):
         if len(body) > bytes_max:
@@ -113,7 +115,7 @@ async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bytes, b
     collected = bytearray(body)
     more = bool(message.get("more_body"))
     while more and len(collected) < BODY_PART_BYTES_MAX // 2:
-        message = await next_of_body(receive)
+        message = await next_of_body(receive, connection)
         collected += message.get("body", b"")
         more = bool(message.get("more_body"))
     if len(collected) > bytes_max:
@@ -121,7 +123,7 @@ async def _first_part(receive: Receive, bytes_max: int) -> tuple[bytes, bytes, b
     return bytes(collected[:BODY_PART_BYTES_MAX]), bytes(collected[BODY_PART_BYTES_MAX:]), more
 
 
-async def next_of_body(receive: Receive) -> Any:
+async def next_of_body(receive: Receive, connection: EdgeHttpProtocol | None = None) -> Any:
     """Returns the next message of a request's body.
 
     Raises:
@@ -129,8 +131,11 @@ async def next_of_body(receive: Receive) -> Any:
         CallFailedError: nothing has come for BODY_SILENCE_S.
     """
     try:
-        async with asyncio.timeout(BODY_SILENCE_S):
-            message = await receive()
+        if connection is not None and connection.is_body_whole:
+            message = await receive()  # does not wait
+        else:
+            async with asyncio.timeout(BODY_SILENCE_S):
+                message = await receive()
     except TimeoutError:
         text = f"Nothing of the request's body has come for {BODY_SILENCE_S:g} s."
         raise CallFailedError(EndCode.REQUEST_TIMEOUT, text, status=408) from None

@@ -43,6 +43,8 @@ class EdgeMetrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._request_series: dict[tuple[str, str, str], RequestSeries] = {}
+        """As many as the library keeps series anyway."""
         registry = self._registry
         self.open_connections = Gauge(
             "baseten_ongoing_websocket_connections",
@@ -171,25 +173,13 @@ class EdgeMetrics:
             buckets=_SIZE_BUCKETS,
         )
 
-    def request_ended(
-        self,
-        model: str,
-        deployment: str,
-        *,
-        status: int,
-        duration_s: float,
-        head_s: float | None,
-        bytes_in: int,
-        bytes_out: int,
-    ) -> None:
-        """Counts a request that is over; `head_s` is None when its response never began."""
-        labels = (model, deployment)
-        self.requests.labels(*labels, str(status)).inc()
-        self.response_time.labels(*labels).observe(duration_s)
-        if head_s is not None:
-            self.first_byte.labels(*labels).observe(head_s)
-        self.request_size.labels(*labels).observe(bytes_in)
-        self.response_size.labels(*labels).observe(bytes_out)
+    def request_series(self, model: str, deployment: str, environment: str) -> RequestSeries:
+        """Returns the series that requests for one deployment are counted in."""
+        key = (model, deployment, environment)
+        series = self._request_series.get(key)
+        if series is None:
+            series = self._request_series[key] = RequestSeries(self, *key)
+        return series
 
     def render(self) -> bytes:
         """Returns the exposition text, of all workers."""
@@ -198,3 +188,37 @@ class EdgeMetrics:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
             return generate_latest(registry)
         return generate_latest(self._registry)
+
+
+class RequestSeries:
+    """What requests for one deployment are counted in. The library's `labels` would be called eight times a request."""
+
+    def __init__(self, metrics: EdgeMetrics, model: str, deployment: str, environment: str) -> None:
+        labels = (model, deployment)
+        self._labels = labels
+        self._requests = metrics.requests
+        self._by_status: dict[int, Counter] = {}
+        self._response_time = metrics.response_time.labels(*labels)
+        self._first_byte = metrics.first_byte.labels(*labels)
+        self._request_size = metrics.request_size.labels(*labels)
+        self._response_size = metrics.response_size.labels(*labels)
+        self._admission = metrics.admission.labels(*labels)
+        self._concurrent = metrics.concurrent_requests.labels(*labels, environment)
+
+    def began(self, waited_s: float) -> None:
+        """Counts a request that got its slot."""
+        self._concurrent.inc()
+        self._admission.observe(waited_s)
+
+    def ended(self, *, status: int, duration_s: float, head_s: float | None, bytes_in: int, bytes_out: int) -> None:
+        """Counts a request that is over; `head_s` is None when its response never began."""
+        self._concurrent.dec()
+        counter = self._by_status.get(status)
+        if counter is None:
+            counter = self._by_status[status] = self._requests.labels(*self._labels, str(status))
+        counter.inc()
+        self._response_time.observe(duration_s)
+        if head_s is not None:
+            self._first_byte.observe(head_s)
+        self._request_size.observe(bytes_in)
+        self._response_size.observe(bytes_out)

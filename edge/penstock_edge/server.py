@@ -72,15 +72,17 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     def make_websocket(*, config: Any, server_state: Any, app_state: Any) -> WebSocketHandshake:
         return WebSocketHandshake(plane, server_state)
 
+    app = make_http_app(plane)
     server = _Uvicorn(
         uvicorn.Config(
-            make_http_app(plane),
+            app,
             http=EdgeHttpProtocol,
             ws=make_websocket,  # type: ignore[arg-type]
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # a client's address is that of its connection, for HTTP as for WebSocket
             date_header=False,
             backlog=BACKLOG,
             timeout_graceful_shutdown=5,
@@ -127,6 +129,7 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
             _write_ready(Path(config.ready_file), http_address, grpc_address)
         await _first(serving, stopping)
     await _drain(plane, server, grpc_server, config.drain_timeout_s)
+    await app.stop()
     if grpc_server is not None:
         await grpc_server.stop()
     server.should_exit = True

@@ -109,8 +109,9 @@ class Sessions:
         if self.oldest_opened_at_s is None:
             self.oldest_opened_at_s = opened_at_s
         self._on_change()
-        endpoint.accept(stream, trunk_pb2.AcceptStream())
+        # In this order its task runs before the writer: a quick answer leaves in one batch with the acceptance.
         session.start()
+        endpoint.accept(stream, trunk_pb2.AcceptStream())
 
     def ended(self, session: Session | RequestSession) -> None:
         """Gives the slot back; only the first call of a session counts."""

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 from google.rpc import status_pb2
 from grpc_status import rpc_status
 
@@ -45,7 +46,7 @@ class FakeAdmin:
         return grpc.method_handlers_generic_handler(service.full_name, methods)
 
     def _method(self, name: str, method: Any) -> grpc.RpcMethodHandler[Any, Any]:
-        request_type = getattr(admin_pb2, method.input_type.name)
+        request_type = GetMessageClass(method.input_type)
         respond: Callable[..., Any] = self._stream if method.server_streaming else self._unary
         make = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
         return make(

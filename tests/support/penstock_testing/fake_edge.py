@@ -180,6 +180,15 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     ) -> pb.GetModelResponse:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
 
+    async def Predict(self, request: pb.PredictRequest, context: _Context) -> pb.PredictResponse:
+        raise NotImplementedError
+
+    async def PredictStream(
+        self, request: pb.PredictStreamRequest, context: _Context
+    ) -> AsyncIterator[pb.PredictStreamResponse]:
+        raise NotImplementedError
+        yield
+
 
 class FakeInference(InferenceServicer):
     """The gRPC half of a fake edge."""

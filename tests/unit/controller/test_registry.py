@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -56,6 +58,19 @@ def test_version_changes_only_with_what_edges_route_by(registry: Registry) -> No
     assert registry.version == version
     assert registry.report("r1", 1, report(3, active=1), 1.0)
     assert registry.version == version + 1
+
+
+def test_endpoints_of_a_model_are_known_until_its_deployment_goes(registry: Registry) -> None:
+    registry.set_deployments([deployment()])
+    start_and_attach(registry)
+    registry.report("r1", 1, replace(report(2), endpoints=("predict",)), 1.0)
+    registry.process_gone("r1")
+
+    assert registry.endpoints("echo-1") == ("predict",)
+
+    registry.set_deployments([])
+
+    assert registry.endpoints("echo-1") == ()
 
 
 def test_report_that_is_older_than_the_last_is_ignored(registry: Registry) -> None:

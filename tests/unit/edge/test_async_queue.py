@@ -126,6 +126,10 @@ def test_a_queue_is_bounded_by_number_and_bytes(monkeypatch: pytest.MonkeyPatch)
     assert first is not None
     queue.started(first, 0)
     assert queue.submit(request("d")), "there is room again"
+    large = queue.take("d2")
+    assert large is not None
+    queue.started(large, 0)
+    assert queue.submit(request("f", deployment="d2", body=b"1234567890"))
 
 
 def test_what_is_over_is_forgotten_after_an_hour_and_when_there_is_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.api.common.v1 import common_pb2
-from penstock_edge.headers import answer_headers, forwarded_headers
+from penstock_edge.headers import answer_headers, forwarded_headers, message_headers, request_headers
 
 
 def passed(*headers: tuple[str, str]) -> list[tuple[str, bytes]]:
@@ -87,3 +87,42 @@ def test_a_model_cannot_change_the_handshake(name: str) -> None:
 def test_no_line_break_passes(headers: list[tuple[str, bytes]]) -> None:
     for name, value in answered(*headers):
         assert name and not set(name + value) & set("\r\n\0")
+
+
+def test_a_message_has_the_headers_of_its_upgrade_and_its_own() -> None:
+    upgrade = [
+        ("X-A", "1"),
+        ("Content-Type", "text/html"),
+        ("Content-Encoding", "gzip"),
+        ("X-Baseten-Request-Id", "of the upgrade"),
+        ("Sec-WebSocket-Protocol", "p"),
+        ("Authorization", "secret"),
+    ]
+
+    got = message_headers(forwarded_headers(upgrade), b"application/json", b"r-1")
+
+    assert [(header.name, header.value) for header in got] == [
+        ("x-a", b"1"),
+        ("content-type", b"application/json"),
+        ("x-baseten-request-id", b"r-1"),
+    ]
+
+
+def test_a_request_keeps_its_headers_but_not_the_platforms() -> None:
+    given = [
+        (b"host", b"x"),
+        (b"content-type", b"a/b"),
+        (b"content-length", b"5"),
+        (b"transfer-encoding", b"chunked"),
+        (b"expect", b"100-continue"),
+        (b"authorization", b"secret"),
+        (b"x-baseten-request-id", b"forged"),
+        (b"cookie", b"a"),
+    ]
+
+    assert [(header.name, header.value) for header in request_headers(given, b"r-1")] == [
+        ("host", b"x"),
+        ("content-type", b"a/b"),
+        ("cookie", b"a"),
+        ("x-baseten-request-id", b"r-1"),
+    ]

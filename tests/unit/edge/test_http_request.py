@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -9,6 +8,7 @@ from penstock.api.control.v1 import control_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
 from penstock_edge.request_call import BODY_PART_BYTES_MAX, BODY_SILENCE_S
+from penstock_testing.edge_connection import pass_time
 from penstock_testing.edge_kit import ModelSide, duration
 from penstock_testing.request_kit import RequestKit, answer, response, settle
 from penstock_testing.virtual_time import run_virtual
@@ -253,7 +253,7 @@ def test_a_response_that_has_begun_may_take_any_time() -> None:
         client = kit.ask()
         side = await kit.accepted()
         side.send(Kind.BINARY, response(200, b"a", more=True))
-        await asyncio.sleep(100)  # virtual
+        await pass_time(kit, 100)
         side.send(Kind.BINARY, b"b")
         side.close()
         await client.task

@@ -8,7 +8,8 @@ import pytest
 from penstock.api.control.v1 import control_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
-from penstock_edge.message_requests import CLOSE_TIMEOUT_S, LOOK_S, READ_AHEAD_PARTS_MAX, MessageRequests
+from penstock_edge.message_requests import MessageRequests
+from penstock_edge.message_socket import CLOSE_TIMEOUT_S, LOOK_S, READ_AHEAD_PARTS_MAX
 from penstock_edge.request_call import BODY_SILENCE_S
 from penstock_edge.tcp import TcpState
 from penstock_testing.edge_connection import NO_PINGS, Client, close, frame, pass_time
@@ -384,3 +385,22 @@ def test_compressed_messages_pass_both_ways() -> None:
         client.lose()
 
     run_virtual(main())
+
+
+@pytest.mark.parametrize("waits_for", ["room", "the rest of a message"])
+def test_no_task_outlives_its_client(waits_for: str) -> None:
+    async def scenario(kit: RequestKit, client: Client) -> None:
+        connection = client.protocol
+        assert isinstance(connection, MessageRequests)
+        client.frame(1, b"{}", fin=waits_for == "room")
+        side = await kit.accepted()
+        if waits_for == "room":
+            connection.pause_writing()
+        answer(side, b"1")
+        await settle()
+        assert connection.is_busy
+        client.lose()
+        await settle()
+        assert not connection.is_busy
+
+    played(scenario)

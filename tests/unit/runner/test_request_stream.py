@@ -155,7 +155,8 @@ def test_a_short_response_is_one_message() -> None:
         assert both.client.closing is not None and both.client.closing.code is EndCode.COMPLETED
         assert await both.app.receive() == {"type": "http.request", "body": b"", "more_body": False}
         assert await both.app.receive() == {"type": "http.disconnect"}, "it has its response"
-        assert not both.app.gone.is_set
+        both.client.close()
+        assert both.app.closing is not None and not both.app.gone.is_set
 
     played(scenario)
 

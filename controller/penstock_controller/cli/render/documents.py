@@ -125,6 +125,7 @@ def deployment_document(d: admin_pb2.DeploymentStatus, *, recovering: bool = Fal
         "source": d.source,
         "artifact": d.artifact or None,
         "build_log_path": d.build_log_path or None,
+        "endpoints": list(d.endpoints),
         "created_at": moment(d, "created_at"),
         "message": d.message,
     }

@@ -13,7 +13,7 @@ from penstock.cli.call.prompt import Prompt, terminal_restored
 from penstock.cli.call.sending import Sending
 from penstock.cli.call.talking import Talking
 from penstock.cli.call.target import Target
-from penstock.cli.command_error import CommandError
+from penstock.cli.command_error import CommandError, ReaderGoneError
 from penstock.client import Client, Stream
 from penstock.close_codes import EndCode
 from penstock.errors import PenstockError
@@ -90,12 +90,17 @@ class Conversation:
 
 async def _use(stream: Stream, talk: _Talk) -> bool:
     was_answered = True
+    problem: Exception | None = None
     try:
         was_answered = await talk(stream)
         await stream.close()
     except* PenstockError:
         # How the stream ended stands in it.
         pass
+    except* (CommandError, ReaderGoneError) as broken:
+        problem = broken.exceptions[0]
+    if problem is not None:
+        raise problem
     return was_answered
 
 

@@ -124,7 +124,18 @@ class ModelWatch:
             self._tell_failed(save, failed[0].message, len(done), len(outcomes))
         elif done:
             self._tell(f"{save.names}: live in {save.age_s:.2f} s")
-        elif await self._is_at_rest():
+        else:
+            await self._act_without_replicas(save)
+
+    async def _act_without_replicas(self, save: _Save) -> None:
+        observation = await self._platform.observe()
+        found = observation.deployment(self._deployment_id) if observation is not None else None
+        if found is not None and PRODUCTION not in found.environments:
+            self._tell(
+                f"{save.names}: not live, as production points to another deployment, which was pushed or promoted; "
+                "start `penstock up` again to serve this folder"
+            )
+        elif found is not None and not found.failed and not found.starting and not found.has_failed:
             self._tell(f"{save.names}: no replica runs; the next one starts with it")
         else:
             # Its replicas fail or load; what they load is not what was saved now.
@@ -195,11 +206,6 @@ class ModelWatch:
         """Ends the attempts to start what will not start."""
         await self._platform.keep(self._deployment_id)
         await self._platform.set_replicas(coming.deployment_id, 0)
-
-    async def _is_at_rest(self) -> bool:
-        observation = await self._platform.observe()
-        found = observation.deployment(self._deployment_id) if observation is not None else None
-        return found is not None and not found.failed and not found.starting and not found.has_failed
 
     def _read_layout(self, config: TrussConfig) -> None:
         others = [(self._directory / entry).resolve() for entry in config.external_package_dirs]

@@ -8,7 +8,7 @@ from penstock.cli import exit_status
 from penstock.cli.call.conversation import Conversation
 from penstock.cli.call.printer import Printer
 from penstock.cli.call.target import Target
-from penstock.cli.command_error import CommandError
+from penstock.cli.command_error import CommandError, ReaderGoneError
 
 ServeModel = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -53,3 +53,15 @@ def test_a_model_that_is_not_there_has_its_own_status(serve_model: ServeModel) -
 def test_an_edge_that_is_gone_is_told() -> None:
     with pytest.raises(CommandError):
         talk("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("problem", [ReaderGoneError(), CommandError("cannot write the answer")])
+def test_an_answer_that_cannot_be_shown_ends_it(
+    serve_model: ServeModel, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise problem
+
+    monkeypatch.setattr(Printer, "message", fail)
+    with pytest.raises(type(problem)):
+        talk(serve_model())

@@ -38,10 +38,10 @@ def test_a_file_that_is_missing_or_too_large_is_wrong_use(tmp_path: Path, monkey
 
 
 def test_messages_of_a_file(tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("one\ntwo\n")
+    (tmp_path / "text").write_text("one\ntwo words\n")
     (tmp_path / "binary").write_bytes(b"\xff\n\xff")
-    assert list(messages(None, str(tmp_path / "text"), lines=False)) == ["one\ntwo\n"]
-    assert list(messages(None, str(tmp_path / "text"), lines=True)) == ["one", "two"]
+    assert list(messages(None, str(tmp_path / "text"), lines=False)) == ["one\ntwo words\n"]
+    assert list(messages(None, str(tmp_path / "text"), lines=True)) == ["one", "two words"]
     assert list(messages(None, str(tmp_path / "binary"), lines=True)) == [b"\xff\n\xff"]
     assert list(messages("hello", None, lines=False)) == ["hello"]
 

@@ -72,6 +72,9 @@ def test_a_source_is_not_read_far_ahead(serve_model: ServeModel) -> None:
     with pytest.raises(TimeoutError):
         asyncio.run(_stalled(serve_model("stalls"), counted()))
     assert taken < 100 + MESSAGES_WAITING_MAX
+    for reader in [thread for thread in threading.enumerate() if thread.name == "messages"]:
+        reader.join(10)
+        assert not reader.is_alive()
 
 
 async def _stalled(url: str, messages: Iterator[str | bytes]) -> None:

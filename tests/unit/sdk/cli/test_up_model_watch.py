@@ -212,9 +212,17 @@ def test_without_a_replica_the_next_one_takes_it(watched: Watched) -> None:
     assert watched.told() == "m: model/model.py: no replica runs; the next one starts with it"
 
 
+def test_production_is_not_taken_back_from_a_push(watched: Watched) -> None:
+    watched.platform.outcomes = ()
+    watched.platform.deployments = (Deployment("m", "m-1"),)
+    watched.save("model/model.py", "class Model: ...\n")
+    assert watched.asked() == [("reload", "m-1")]
+    assert "not live, as production points to another deployment" in watched.told()
+
+
 def test_replicas_that_fail_are_replaced_by_new_code(watched: Watched) -> None:
     watched.platform.outcomes = ()
-    watched.platform.deployments = (Deployment("m", "m-1", failed=1),)
+    watched.platform.deployments = (Deployment("m", "m-1", failed=1, environments=("production",)),)
     watched.save("model/model.py", "class Model: ...\n")
     assert watched.asked() == [("reload", "m-1"), ("create", 3)]
 
