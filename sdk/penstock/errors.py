@@ -94,6 +94,7 @@ _CLASSES: dict[EndCode, type[PenstockError]] = {
     EndCode.QUEUE_FULL: CapacityError,
     EndCode.QUEUE_TIMEOUT: CapacityError,
     EndCode.HANDSHAKE_TIMEOUT: UpstreamError,
+    EndCode.REQUEST_TIMEOUT: UpstreamError,
     EndCode.BAD_UPGRADE: ClientError,
     EndCode.NOT_FOUND: NotFoundError,
     EndCode.UNAUTHENTICATED: AuthError,
