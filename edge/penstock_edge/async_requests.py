@@ -111,7 +111,7 @@ class AsyncRequests:
         try:
             submission = read_submission(payload, self._webhooks.rules)
         except BadSubmissionError as error:
-            raise CallFailedError(EndCode.BAD_UPGRADE, str(error), status=400) from None
+            raise CallFailedError(EndCode.BAD_REQUEST, str(error), status=400) from None
         now = self._plane.now()
         own = (b"content-type", b"content-encoding", b"accept", b"expect", REQUEST_ID_HEADER)
         request = AsyncRequest(
@@ -369,7 +369,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 def _check_method(method: str, *allowed: str) -> None:
     if method not in allowed:
         text = f"{method} is not allowed here; send {' or '.join(name for name in allowed if name != 'HEAD')}."
-        raise CallFailedError(EndCode.BAD_UPGRADE, text, status=405)
+        raise CallFailedError(EndCode.BAD_REQUEST, text, status=405)
 
 
 def _count(counts: dict[str, int], key: str, change: int) -> None:

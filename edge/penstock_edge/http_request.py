@@ -90,7 +90,7 @@ def _check(plane: DataPlane, route: Route, scope: Scope, method: str) -> CallFai
         return CallFailedError(EndCode.EDGE_DRAINING, retry_after=1)
     if method not in _METHODS or (route.endpoint == "predict" and method != "POST"):
         text = f"{method} is not allowed here; send a POST request."
-        return CallFailedError(EndCode.BAD_UPGRADE, text, status=405)
+        return CallFailedError(EndCode.BAD_REQUEST, text, status=405)
     settings = route.deployment.settings
     for name, value in scope["headers"]:
         if name == b"content-length" and int(value) > settings.message_bytes_max:

@@ -32,7 +32,7 @@ class Wakes:
         """Answers a request for the endpoint "wake" at once: 202."""
         if scope["method"] != "POST":
             text = f"{scope['method']} is not allowed here; send a POST request."
-            failure = CallFailedError(EndCode.BAD_UPGRADE, text, status=405)
+            failure = CallFailedError(EndCode.BAD_REQUEST, text, status=405)
         elif self._plane.is_draining:
             failure = CallFailedError(EndCode.EDGE_DRAINING, retry_after=1)
         else:

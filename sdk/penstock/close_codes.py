@@ -47,6 +47,7 @@ class EndCode(StrEnum):
     HANDSHAKE_TIMEOUT = "HANDSHAKE_TIMEOUT"
     REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
     BAD_UPGRADE = "BAD_UPGRADE"
+    BAD_REQUEST = "BAD_REQUEST"
     NOT_FOUND = "NOT_FOUND"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     PERMISSION_DENIED = "PERMISSION_DENIED"
@@ -259,6 +260,14 @@ TABLE: dict[EndCode, End] = dict(
             1002,
             "Not a valid WebSocket upgrade.",
             "the request is not a valid WebSocket upgrade",
+        ),
+        _row(
+            EndCode.BAD_REQUEST,
+            "INVALID_ARGUMENT",
+            400,
+            1008,
+            "Not a valid request.",
+            "a request cannot be understood, or its method is not allowed (405)",
         ),
         _row(
             EndCode.NOT_FOUND,

@@ -96,6 +96,7 @@ _CLASSES: dict[EndCode, type[PenstockError]] = {
     EndCode.HANDSHAKE_TIMEOUT: UpstreamError,
     EndCode.REQUEST_TIMEOUT: UpstreamError,
     EndCode.BAD_UPGRADE: ClientError,
+    EndCode.BAD_REQUEST: ClientError,
     EndCode.NOT_FOUND: NotFoundError,
     EndCode.UNAUTHENTICATED: AuthError,
     EndCode.PERMISSION_DENIED: AuthError,
