@@ -16,6 +16,7 @@ _ERROR = re.compile(
     r"error|×|╰|╭|because|conflict|no matching|could not|cannot|failed|invalid|depends on", re.IGNORECASE
 )
 _PLACE = re.compile(r"(?:\(|at |, )(?:from )?line (\d+) of ([^\s)]+)|([^\s`'\"]+):(\d+):\d+")
+_BEGUN = re.compile(r"(?:Processing|Collecting|Obtaining) (?:file://)?(\S+)")
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINTS = (
     (
@@ -85,9 +86,23 @@ def failing_lines(lines: Sequence[RequirementLine], output: Sequence[str], file:
     written = {text.strip() for text in output}
     if quoted := [line for line in lines if line.text in written]:
         return quoted[:NAMED_MAX]
+    if begun := _last_begun(lines, output):
+        return [begun]
     named = {normalize(token.rstrip(".-_").removesuffix(".git")) for text in errors for token in _TOKEN.findall(text)}
     blamed = [line for line in lines if line.name and line.name in named]
     return blamed if len(blamed) <= NAMED_MAX else []
+
+
+def _last_begun(lines: Sequence[RequirementLine], output: Sequence[str]) -> RequirementLine | None:
+    """Returns the local folder or file at which a build failed: older versions of pip name it only when they begin."""
+    begun: str | None = None
+    for text in output:
+        if found := _BEGUN.match(text):
+            begun = found[1]
+        elif begun is not None and "did not run successfully" in text:
+            tail = begun.lstrip("./")
+            return next((line for line in lines if line.path is not None and line.path.endswith(tail)), None)
+    return None
 
 
 def _last_words(output: Sequence[str]) -> Sequence[str]:

@@ -151,7 +151,7 @@ def test_both_objects_see_what_either_sets(truss: Truss) -> None:
     assert old.instance.count == 2  # type: ignore[attr-defined]
     old_weights = new.instance.weights  # type: ignore[attr-defined]
     del old
-    gc.collect()
+    gc.collect(1)
 
     assert new.instance.weights is old_weights  # type: ignore[attr-defined]
 
@@ -363,7 +363,7 @@ def test_object_whose_end_would_be_noticed_is_kept(truss: Truss) -> None:
     model = truss.load(source)
     for _ in range(2):
         model = truss.reload(model)
-    gc.collect()
+    gc.collect(1)
 
     assert model.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]
     assert len(model.predecessors) == 2
@@ -375,7 +375,7 @@ def test_end_of_a_class_that_is_refused_is_not_noticed(truss: Truss) -> None:
     for source in ("    def __del__(self): self.weights.clear()\n", slots):
         truss.save("class Model:\n" + source)
         truss.failure(old)
-    gc.collect()
+    gc.collect(1)
 
     assert old.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]
 
@@ -383,7 +383,7 @@ def test_end_of_a_class_that_is_refused_is_not_noticed(truss: Truss) -> None:
 def test_object_that_others_hold_weakly_is_kept(truss: Truss) -> None:
     source = FIRST.replace("self.weights", "import weakref; self.reference = weakref.ref(self); self.weights")
     model = truss.reload(truss.load(source))
-    gc.collect()
+    gc.collect(1)
 
     assert model.instance.reference() is model.predecessors[0]  # type: ignore[attr-defined]
 

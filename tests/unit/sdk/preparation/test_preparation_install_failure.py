@@ -65,6 +65,19 @@ def test_the_line_that_failed_is_found(case: str) -> None:
     assert [line.text for line in failing_lines(REQUIREMENTS, output, FILE)] == expected
 
 
+def test_a_folder_that_cannot_be_built_is_found_though_an_older_pip_names_it_only_at_the_beginning() -> None:
+    output = [
+        "Processing ./other",
+        "Processing ./pkg",
+        "  Getting requirements to build wheel: finished with status 'error'",
+        "  error: subprocess-exited-with-error",
+        "  × Getting requirements to build wheel did not run successfully.",
+        "  note: This error originates from a subprocess, and is likely not a problem with pip.",
+    ]
+
+    assert [line.text for line in failing_lines(lines("./other", "./pkg", "six"), output, FILE)] == ["./pkg"]
+
+
 def test_where_all_lines_are_named_none_is_blamed() -> None:
     many = lines(*(f"pkg{number}" for number in range(9)))
 
