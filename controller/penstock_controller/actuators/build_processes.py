@@ -42,7 +42,7 @@ STOP_GRACE_S = 5.0
 LOG_CHECK_S = 2.0
 """How often the size of its log is looked at."""
 
-BUILD_COMMAND = (sys.executable, "-P", "-m", "penstock_controller.build_main")
+BUILD_COMMAND = (sys.executable, "-P", "-m", "penstock.preparation")
 
 log = structlog.get_logger("controller")
 
