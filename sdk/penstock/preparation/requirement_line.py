@@ -80,8 +80,11 @@ def logical_lines(text: str) -> list[str]:
 
 
 def _option(text: str, locate: Callable[[str], str]) -> RequirementLine:
-    word, separator, value = re.match(r"(--?[\w-]+)([\s=]*)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-    # The text starts with "-"; a bare one, or one of no letters, is the installer's to refuse.
+    found = re.match(r"(--?[\w-]+)([\s=]*)(.*)", text, re.DOTALL)
+    if found is None:
+        # A bare "-", or one without a letter, is the installer's to refuse.
+        return RequirementLine(text, text, is_option=True)
+    word, separator, value = found.groups()
     if not separator and not text.startswith("--") and len(word) > 2:
         word, value = text[:2], text[2:].strip()
     kind = _PATH_OPTIONS.get(word)

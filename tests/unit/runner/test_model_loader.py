@@ -310,7 +310,7 @@ def test_model_that_does_not_collect_its_data_is_refused(tmp_path: Path) -> None
 def test_methods_of_the_model_come_with_it(tmp_path: Path) -> None:
     model = load(tmp_path, "class Model:\n    def predict(self, inputs): return inputs\n")
 
-    assert model.definition.predict == model.instance.predict  # type: ignore[attr-defined]
+    assert model.definition.predict == model.instance.predict  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_setup_environment_may_be_async_before_load(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_setup_environment_may_be_async_before_load(tmp_path: Path) -> None:
 
     model = load(tmp_path, source, environment={"name": "x"})
 
-    assert model.instance.seen_in_load == {"name": "x"}  # type: ignore[attr-defined]
+    assert model.instance.seen_in_load == {"name": "x"}  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_setup_environment_is_not_called_without_an_environment(tmp_path: Path) -> None:

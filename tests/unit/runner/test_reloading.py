@@ -95,10 +95,10 @@ def test_new_code_serves_with_the_old_state_and_without_load(truss: Truss) -> No
     new = truss.reload(old)
 
     assert predict(new) == "two"
-    assert new.instance.weights is old.instance.weights  # type: ignore[attr-defined]
-    assert type(new.instance).loads == 0  # type: ignore[attr-defined]
+    assert new.instance.weights is old.instance.weights  # type: ignore[attr-defined]  # user's attribute
+    assert type(new.instance).loads == 0  # type: ignore[attr-defined]  # user's attribute
     assert new.model_file == old.model_file
-    assert new.definition.predict == new.instance.predict  # type: ignore[attr-defined]
+    assert new.definition.predict == new.instance.predict  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_old_object_keeps_its_code(truss: Truss) -> None:
@@ -108,7 +108,7 @@ def test_old_object_keeps_its_code(truss: Truss) -> None:
     truss.reload(old)
 
     assert predict(old) == "one"
-    assert type(old.instance).loads == 1  # type: ignore[attr-defined]
+    assert type(old.instance).loads == 1  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_open_stream_goes_on_with_the_code_it_began_with(truss: Truss) -> None:
@@ -146,14 +146,14 @@ def test_both_objects_see_what_either_sets(truss: Truss) -> None:
     old = truss.load(FIRST)
     new = truss.reload(old)
 
-    old.instance.count = 1  # type: ignore[attr-defined]
-    new.instance.count += 1  # type: ignore[attr-defined]
-    assert old.instance.count == 2  # type: ignore[attr-defined]
-    old_weights = new.instance.weights  # type: ignore[attr-defined]
+    old.instance.count = 1  # type: ignore[attr-defined]  # user's attribute
+    new.instance.count += 1  # type: ignore[attr-defined]  # user's attribute
+    assert old.instance.count == 2  # type: ignore[attr-defined]  # user's attribute
+    old_weights = new.instance.weights  # type: ignore[attr-defined]  # user's attribute
     del old
     gc.collect(1)
 
-    assert new.instance.weights is old_weights  # type: ignore[attr-defined]
+    assert new.instance.weights is old_weights  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_reload_may_be_repeated(truss: Truss) -> None:
@@ -163,7 +163,7 @@ def test_reload_may_be_repeated(truss: Truss) -> None:
         model = truss.reload(model)
         assert predict(model) == f"{number:03}"
 
-    assert model.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]
+    assert model.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]  # user's attribute
     assert model.predecessors == ()
 
 
@@ -365,7 +365,7 @@ def test_object_whose_end_would_be_noticed_is_kept(truss: Truss) -> None:
         model = truss.reload(model)
     gc.collect(1)
 
-    assert model.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]
+    assert model.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]  # user's attribute
     assert len(model.predecessors) == 2
 
 
@@ -377,7 +377,7 @@ def test_end_of_a_class_that_is_refused_is_not_noticed(truss: Truss) -> None:
         truss.failure(old)
     gc.collect(1)
 
-    assert old.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]
+    assert old.instance.weights == [1, 2, 3]  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_object_that_others_hold_weakly_is_kept(truss: Truss) -> None:
@@ -385,7 +385,7 @@ def test_object_that_others_hold_weakly_is_kept(truss: Truss) -> None:
     model = truss.reload(truss.load(source))
     gc.collect(1)
 
-    assert model.instance.reference() is model.predecessors[0]  # type: ignore[attr-defined]
+    assert model.instance.reference() is model.predecessors[0]  # type: ignore[attr-defined]  # user's attribute
 
 
 def test_reloads_wait_for_one_another(truss: Truss) -> None:

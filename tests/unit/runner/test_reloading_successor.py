@@ -29,8 +29,8 @@ class TestSuccessor:
 
         new = successor(old, New)
 
-        assert new.a is old.a  # type: ignore[attr-defined]
-        assert new._Old__private == 2  # type: ignore[attr-defined]
+        assert new.a is old.a  # type: ignore[attr-defined]  # user's attribute
+        assert new._Old__private == 2  # type: ignore[attr-defined]  # user's attribute
         assert not hasattr(new, "never_set")
 
     def test_slots_beside_a_dictionary_of_a_base_are_both_taken(self) -> None:
@@ -46,11 +46,11 @@ class TestSuccessor:
 
         old = Old()
         old.a = 1
-        old.b = 2  # type: ignore[attr-defined]
+        old.b = 2  # type: ignore[attr-defined]  # user's attribute
 
         new = successor(old, New)
 
-        assert (new.a, new.b) == (1, 2)  # type: ignore[attr-defined]
+        assert (new.a, new.b) == (1, 2)  # type: ignore[attr-defined]  # user's attribute
         assert vars(new) is vars(old)
 
     def test_slots_may_become_a_dictionary_and_back(self) -> None:
@@ -65,8 +65,8 @@ class TestSuccessor:
         slotted.a = 1
 
         plain = successor(slotted, Plain)
-        assert plain.a == 1  # type: ignore[attr-defined]
-        assert successor(plain, Slotted).a == 1  # type: ignore[attr-defined]
+        assert plain.a == 1  # type: ignore[attr-defined]  # user's attribute
+        assert successor(plain, Slotted).a == 1  # type: ignore[attr-defined]  # user's attribute
 
     def test_attribute_without_a_place_needs_a_restart(self) -> None:
         class Plain:
@@ -76,7 +76,7 @@ class TestSuccessor:
             __slots__ = ("a",)
 
         plain = Plain()
-        plain.b = 1  # type: ignore[attr-defined]
+        plain.b = 1  # type: ignore[attr-defined]  # user's attribute
 
         with pytest.raises(HotReloadError) as caught:
             successor(plain, Slotted)

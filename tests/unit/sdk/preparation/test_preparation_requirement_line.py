@@ -69,3 +69,11 @@ def test_passwords_are_not_shown() -> None:
 
 def test_names_are_compared_by_their_normal_form() -> None:
     assert normalize("Foo__bar.Baz-1") == "foo-bar-baz-1"
+
+
+@pytest.mark.parametrize("text", ["-", "-=", "- x", "-?"])
+def test_what_is_no_option_is_left_to_the_installer(text: str) -> None:
+    line = read_line(text, lambda path: path)
+
+    assert line is not None
+    assert (line.text, line.resolved, line.is_option) == (text, text, True)
