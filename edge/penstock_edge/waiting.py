@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from penstock_edge.opening import Opening
+from penstock_edge.routing import Deployment
+
+
+class Waiter(Protocol):
+    """Who stands in a line: an Opening that wants a slot, or the wish for a replica (wake.py)."""
+
+    deployment: Deployment
+    waiting_since: float | None
+    """When it joined the line; None before that."""
+
+    def wake(self) -> bool:
+        """There may be a slot now. Returns whether those behind may find something, too."""
+
 
 _DEAD_PLACES_MAX = 64
 """Places of those who left from amid a line are swept out when they are more than this, and than those in use."""
@@ -17,9 +28,9 @@ class _Place:
 
     __slots__ = ("number", "opening")
 
-    def __init__(self, number: int, opening: Opening) -> None:
+    def __init__(self, number: int, opening: Waiter) -> None:
         self.number = number
-        self.opening: Opening | None = opening
+        self.opening: Waiter | None = opening
 
     def __lt__(self, other: _Place) -> bool:
         return self.number < other.number
@@ -32,8 +43,8 @@ class _Line:
 
     def __init__(self) -> None:
         self._heap: list[_Place] = []
-        self._standing: dict[Opening, _Place] = {}
-        self._trying: dict[Opening, int] = {}
+        self._standing: dict[Waiter, _Place] = {}
+        self._trying: dict[Waiter, int] = {}
         """Numbers of those who are out for a try, and come back if it fails."""
         self._next_number = 0
 
@@ -45,7 +56,7 @@ class _Line:
         """Those who stand in line, and those who may come back."""
         return len(self._standing) + len(self._trying)
 
-    def first(self) -> Opening | None:
+    def first(self) -> Waiter | None:
         """Who is at the head of the line."""
         while self._heap:
             opening = self._heap[0].opening
@@ -54,22 +65,22 @@ class _Line:
             heappop(self._heap)
         return None
 
-    def join(self, opening: Opening) -> None:
+    def join(self, opening: Waiter) -> None:
         self._stand(opening, self._next_number)
         self._next_number += 1
 
-    def step_out(self, opening: Opening) -> None:
+    def step_out(self, opening: Waiter) -> None:
         place = self._standing.pop(opening, None)
         if place is not None:
             place.opening = None
             self._trying[opening] = place.number
 
-    def step_in(self, opening: Opening) -> None:
+    def step_in(self, opening: Waiter) -> None:
         number = self._trying.pop(opening, None)
         if number is not None:
             self._stand(opening, number)
 
-    def leave(self, opening: Opening) -> None:
+    def leave(self, opening: Waiter) -> None:
         self._trying.pop(opening, None)
         place = self._standing.pop(opening, None)
         if place is not None:
@@ -78,7 +89,7 @@ class _Line:
                 self._heap = [place for place in self._heap if place.opening is not None]
                 heapify(self._heap)
 
-    def _stand(self, opening: Opening, number: int) -> None:
+    def _stand(self, opening: Waiter, number: int) -> None:
         place = self._standing[opening] = _Place(number, opening)
         heappush(self._heap, place)
 
@@ -100,12 +111,12 @@ class WaitingLines:
         line = self._lines.get(deployment_id)
         return 0 if line is None else len(line)
 
-    def first(self, deployment_id: str) -> Opening | None:
+    def first(self, deployment_id: str) -> Waiter | None:
         """Who is at the head of the line."""
         line = self._lines.get(deployment_id)
         return None if line is None else line.first()
 
-    def join(self, opening: Opening) -> bool:
+    def join(self, opening: Waiter) -> bool:
         """Takes the last place; returns False when the line is full."""
         line = self._lines.get(opening.deployment.id)
         if line is None:
@@ -116,19 +127,19 @@ class WaitingLines:
         self._lines[opening.deployment.id] = line
         return True
 
-    def step_out(self, opening: Opening) -> None:
+    def step_out(self, opening: Waiter) -> None:
         """Leaves for a try; the place is kept."""
         line = self._lines.get(opening.deployment.id)
         if line is not None:
             line.step_out(opening)
 
-    def step_in(self, opening: Opening) -> None:
+    def step_in(self, opening: Waiter) -> None:
         """Takes the place again after a try that came to nothing, before all who came later."""
         line = self._lines.get(opening.deployment.id)
         if line is not None:
             line.step_in(opening)
 
-    def leave(self, opening: Opening) -> None:
+    def leave(self, opening: Waiter) -> None:
         """Gives the place up."""
         line = self._lines.get(opening.deployment.id)
         if line is not None:

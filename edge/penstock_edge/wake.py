@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -13,7 +13,6 @@ from penstock_edge.http_request import refuse
 from penstock_edge.request_call import CallFailedError
 
 if TYPE_CHECKING:
-    from penstock_edge.opening import Opening
     from penstock_edge.plane import DataPlane
     from penstock_edge.routing import Deployment
 
@@ -47,7 +46,7 @@ class Wakes:
         if deployment.id in self._wishes or plane.placement.ready_count(deployment.id, plane.now()):
             return
         wish = _Wish(self, plane, deployment)
-        if plane.waiting.join(wish.as_opening()):
+        if plane.waiting.join(wish):
             self._wishes[deployment.id] = wish
             plane.line_grew(deployment.id)
         else:
@@ -56,7 +55,7 @@ class Wakes:
     def over(self, wish: _Wish) -> None:
         """There is a replica, or none has come in time."""
         del self._wishes[wish.deployment.id]
-        self._plane.waiting.leave(wish.as_opening())
+        self._plane.waiting.leave(wish)
 
     def stop(self) -> None:
         """Gives every wish up."""
@@ -65,7 +64,7 @@ class Wakes:
 
 
 class _Wish:
-    """Stands in line as an Opening does."""
+    """A Waiter that takes no slot."""
 
     __slots__ = ("_owner", "_plane", "_timer", "deployment", "waiting_since")
 
@@ -75,10 +74,6 @@ class _Wish:
         self.deployment = deployment
         self.waiting_since: float | None = plane.now()
         self._timer: asyncio.TimerHandle = plane.loop.call_later(WAKE_S, self.give_up)
-
-    def as_opening(self) -> Opening:
-        """What a line knows of an Opening, this has: `deployment`, `waiting_since` and `wake`."""
-        return cast("Opening", self)
 
     def wake(self) -> bool:
         """There may be a replica; then the place goes to whoever stands behind."""

@@ -155,9 +155,10 @@ class RequestStream:
         if not more:
             self.close(EndCode.COMPLETED)
             self._wake(self._readers)
-        elif not is_sent:
+        if not is_sent:
+            # Also behind the last part: the slot is held until it is on its way, so that no drain cuts it.
             await self._wait(self._writers)
-            if self.closing is not None:
+            if more and self.closing is not None:
                 raise ClientDisconnectedError("the client has left")
 
     def close(self, code: EndCode, reason: str = "") -> None:

@@ -18,7 +18,7 @@ from penstock_bench.predict.trial import measure_row
 from penstock_bench.samples import LoadError, Sample
 from penstock_bench.targets import Endpoint
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")  # it is written in C
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -139,7 +139,8 @@ NAME = "one"
 
     new = asyncio.run(main())
 
-    assert new.instance.seen == ["one helper", "one helper", "two other", "two other"]  # type: ignore[attr-defined]
+    seen = new.instance.seen  # type: ignore[attr-defined]  # user's attribute
+    assert seen == ["one helper", "one helper", "two other", "two other"]
 
 
 def test_both_objects_see_what_either_sets(truss: Truss) -> None:

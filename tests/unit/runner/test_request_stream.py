@@ -166,7 +166,9 @@ def test_a_long_body_follows_its_head(size: int) -> None:
     async def scenario() -> None:
         both = Both()
         await both.app.send(sized(size))
-        await both.app.send(part(bytes(size)))
+        sending = asyncio.create_task(both.app.send(part(bytes(size))))
+        await settle()
+        assert sending.done()
         head, rest = both.response()
         assert head.body_follows is (size > HEAD_BODY_BYTES_MAX)
         assert len(head.body) + sum(map(len, rest)) == size
@@ -206,6 +208,37 @@ def test_the_model_waits_while_its_client_takes_nothing() -> None:
         both.client.take()
         await settle()
         assert sending.done() and sending.exception() is None
+
+    played(scenario)
+
+
+def test_the_last_part_is_sent_when_it_is_on_its_way() -> None:
+    """The session ends with it and gives its slot back: a drain that found no slot held would cut what is queued."""
+
+    async def scenario() -> None:
+        both = Both()
+        both.client.consumes = False
+        await both.app.send(START)
+        sending = asyncio.create_task(both.app.send(part(bytes(3 * WINDOW_BYTES))))
+        await settle()
+        assert not sending.done()
+        both.client.take()
+        await settle()
+        assert sending.done() and sending.exception() is None
+        assert sum(len(data) for _, data in both.client.segments) >= 3 * WINDOW_BYTES
+
+    played(scenario)
+
+
+def test_a_client_that_leaves_before_it_has_taken_the_last_part_is_waited_for_no_longer() -> None:
+    async def scenario() -> None:
+        both = Both()
+        both.client.consumes = False
+        await both.app.send(START)
+        sending = asyncio.create_task(both.app.send(part(bytes(3 * WINDOW_BYTES))))
+        await settle()
+        both.client.vanish()
+        await asyncio.wait_for(sending, 1)
 
     played(scenario)
 
