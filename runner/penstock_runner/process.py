@@ -76,7 +76,6 @@ class RunnerProcess:
         self._line: ControlLine | None = None
         self._load_thread: threading.Thread | None = None
         self._run_facts: dict[str, object] = {}
-        self._life: ModelLife | None = None
         self._restart_reason: str | None = None
 
     @property
@@ -98,18 +97,12 @@ class RunnerProcess:
         except ModelLoadError as exc:
             return await self._fail(exc)
         if model is not None:
-            _log.info("model_ready", endpoints=self._begin_life(model, config))
+            self._replica.serve(model, MemoryWatch(memory_limit(config)))
+            _log.info("model_ready", endpoints=model.endpoints)
             await self._stop.wait()
         if self._restart_reason is not None:
             return await self._give_up(self._restart_reason)
         return await self._drain()
-
-    def _begin_life(self, life: ModelLife, config: TrussConfig) -> tuple[str, ...]:
-        """Serves the model from now on; returns what it can be called by."""
-        self._life = life
-        self._replica.serve(life, MemoryWatch(memory_limit(config)))
-        life.start()
-        return life.endpoints
 
     async def _listen(self, config: TrussConfig) -> None:
         options = self._options

@@ -10,16 +10,12 @@ from typing import Protocol
 import structlog
 from starlette.types import ASGIApp
 
-from penstock.close_codes import TABLE, EndCode
 from penstock_runner.attach_state import State, Status
 from penstock_runner.lag import LoopLag
 from penstock_runner.memory_watch import MemoryWatch
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.model_life import ModelLife, Reloaded
 from penstock_runner.process_facts import resident_bytes
-
-NO_WEBSOCKET = f"no websocket method: streams end with {TABLE[EndCode.NOT_WEBSOCKET].close_code}"
-"""What people are told of a model that serves no streams."""
 
 _log = structlog.get_logger("runner")
 
@@ -86,7 +82,6 @@ class Replica:
         self._memory = MemoryWatch(None)
         self._reloads: set[asyncio.Task[None]] = set()
         self._is_unhealthy = False
-        self._note = ""
         self._grace: asyncio.TimerHandle | None = None
         self._announcements: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = lambda: None
@@ -96,17 +91,17 @@ class Replica:
     def set_model(self, model: LoadedModel, app: ASGIApp | None = None) -> None:
         assert self._server is not None
         self._server.set_model(model, app)
-        self._note = "" if model.websocket is not None or app is not None else NO_WEBSOCKET
         self._ready = True
         self._lag.start()
         self._announce()
         self.on_change()
 
     def serve(self, life: ModelLife, memory: MemoryWatch) -> None:
-        """Serves a loaded model and tells of its health."""
+        """Serves a loaded model, watches over it until `stop`, and tells of its health."""
         self._life = life
         self._memory = memory
         self.set_model(life.model, life.app)
+        life.start()
 
     def set_healthy(self, is_healthy: bool) -> None:
         """The model's own health check stops or allows new streams."""
@@ -133,7 +128,9 @@ class Replica:
             self.on_change()
 
     def stop(self) -> None:
-        """Ends the timers."""
+        """Ends the timers, and the watching over the model."""
+        if self._life is not None:
+            self._life.stop()
         self._lag.stop()
         self._cancel_grace()
 
@@ -166,7 +163,7 @@ class Replica:
         return replace(status, event_loop_lag_s=lag_s, resident_bytes=resident)
 
     def _message(self) -> str:
-        notes = (self._note, self._life.note if self._life is not None else "", self._memory.note)
+        notes = (self._life.note if self._life is not None else "", self._memory.note)
         return "; ".join(note for note in notes if note)
 
     def reload(self, reload_id: str) -> None:

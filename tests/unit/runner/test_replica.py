@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 from starlette.types import ASGIApp
 
 from penstock_runner.attach_state import State
+from penstock_runner.memory_watch import MemoryWatch
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.model_life import Reloaded
 from penstock_runner.replica import Replica
@@ -139,14 +139,29 @@ def test_reload_of_a_model_that_is_not_loaded_yet_is_refused() -> None:
     assert answers == [("n1", Reloaded(False, "The model is not loaded yet."))]
 
 
-def test_model_without_a_websocket_method_is_ready_and_says_that_it_serves_no_streams() -> None:
+def test_a_model_is_watched_over_until_the_replica_stops() -> None:
+    class Life:
+        model, app, endpoints, note = MODEL, None, ("predict",), "ails"
+
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def start(self) -> None:
+            self.said.append("start")
+
+        def stop(self) -> None:
+            self.said.append("stop")
+
+    life = Life()
+
     async def act(scene: Scene) -> None:
-        scene.replica.set_model(replace(MODEL, websocket=None))
+        scene.replica.serve(life, MemoryWatch(None))  # type: ignore[arg-type]  # what is asked of a ModelLife here
+        assert life.said == ["start"]
 
     status = play(act).replica.read()
 
-    assert (status.state, status.message) == (State.READY, "no websocket method: streams end with 1003")
-    assert play(become_ready).replica.read().message == ""
+    assert life.said == ["start", "stop"]
+    assert (status.state, status.message, status.endpoints) == (State.READY, "ails", ("predict",))
 
 
 def test_counts_are_those_of_the_server() -> None:
