@@ -170,6 +170,10 @@ class GrpcStream:
             self._opened.set_result(None)
         return self
 
+    def deployment_changed(self, deployment: Deployment) -> None:
+        """Another deployment has taken the place of the one that was asked for."""
+        self.deployment = deployment
+
     def _arm(self) -> None:
         due = self._liveness.next_check() if self._liveness is not None else None
         if due is not None:

@@ -238,6 +238,10 @@ class WebSocketHandshake(asyncio.Protocol):
             ),
         )
 
+    def deployment_changed(self, deployment: Deployment) -> None:
+        """Another deployment has taken the place of the one that was asked for."""
+        self._deployment = deployment
+
     def _refuse(self, code: EndCode, text: str = "", *, status: int = 0, retry_after: int = 0) -> None:
         self._answer_refusal(code, *refusal_response(code, text, status=status, retry_after=retry_after))
 

@@ -29,13 +29,16 @@ RETRY_AFTER_S_MAX = 30
 
 
 class OpeningOwner(Protocol):
-    """Who wants the stream. Exactly one of the two is called, once, unless the opening is cancelled."""
+    """Who wants the stream. Exactly one of the first two is called, once, unless the opening is cancelled."""
 
     def stream_opened(self, stream: TrunkStream, accept: trunk_pb2.AcceptStream, replica_id: str) -> StreamSink:
         """The stream has a slot. Returns the sink that gets everything from now on."""
 
     def stream_refused(self, reject: trunk_pb2.RejectStream) -> None:
         """There is no slot for it, or nothing to talk to."""
+
+    def deployment_changed(self, deployment: Deployment) -> None:
+        """Another deployment was promoted while it waited; its stream will be there. May be called before either."""
 
 
 class Opening:
@@ -79,12 +82,14 @@ class Opening:
         self._stream: TrunkStream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.waiting_since: float | None = None
-        """When it joined the line for the first time; None before that. Tries that come to nothing do not change it."""
+        """When it joined the line of its deployment for the first time; None before that. Tries that come to nothing do
+        not change it."""
         self._is_in_line = False
         self._is_over = False
 
     def start(self) -> None:
         """Goes to the end of the line when others wait for the same deployment, else tries at once."""
+        self._follow()
         if self._plane.waiting.has(self.deployment.id):
             self._wait()
         else:
@@ -92,11 +97,27 @@ class Opening:
 
     def attempt(self) -> None:
         """Tries the best replica that was not tried yet."""
+        self._follow()
         candidate = self._choose()
         if candidate is None:
             self._wait()
         else:
             self._try(candidate)
+
+    def _follow(self) -> bool:
+        """Goes over to the deployment that was promoted since; the replicas of the old one are on their way out."""
+        successor = self._plane.table.successor(self.deployment)
+        if successor is None:
+            return False
+        self._is_in_line = False
+        self._plane.waiting.leave(self)
+        self.waiting_since = None
+        self._tried.clear()
+        self.deployment = successor
+        self.request.deployment_id = successor.id
+        self.request.message_bytes_max = successor.settings.message_bytes_max
+        self._owner.deployment_changed(successor)
+        return True
 
     def _choose(self) -> Candidate | None:
         strategy = self.deployment.settings.placement
@@ -210,6 +231,9 @@ class Opening:
     def wake(self) -> bool:
         """There may be a slot now. Returns whether a replica is being tried. Called while it stands in line."""
         self._tried.clear()
+        if self._follow():
+            self.start()
+            return True
         candidate = self._choose()
         if candidate is None:
             return False

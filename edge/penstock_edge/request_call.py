@@ -294,6 +294,10 @@ class RequestCall:
             )
         )
 
+    def deployment_changed(self, deployment: Deployment) -> None:
+        """Another deployment has taken the place of the one that was asked for."""
+        self.deployment = deployment
+
     # Sink of the stream
 
     def on_segment(self, kind: int, data: bytes) -> None:

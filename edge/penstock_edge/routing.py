@@ -12,7 +12,7 @@ own server), wake, async_queue_status or async_request/ID.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 from penstock.api.control.v1 import control_pb2
@@ -55,6 +55,8 @@ class Deployment:
     environments: tuple[str, ...]
     routes: tuple[str, ...]
     settings: StreamSettings
+    via: str | None = field(default=None, compare=False)
+    """Environment by which it was asked for; None when it was asked for by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +84,17 @@ class RoutingTable:
         self.deployments = deployments
         self._by_id = {deployment.id: deployment for deployment in deployments}
         self._by_environment = {
-            (deployment.is_chain, deployment.name, environment): deployment
+            (deployment.is_chain, deployment.name, environment): replace(deployment, via=environment)
             for deployment in deployments
             for environment in deployment.environments
         }
         self._by_route = {
-            route: deployment for deployment in deployments if deployment.environments for route in deployment.routes
+            route: replace(deployment, via=deployment.environments[0])
+            for deployment in deployments
+            if deployment.environments
+            for route in deployment.routes
         }
-        served = [deployment for deployment in deployments if PRODUCTION in deployment.environments]
+        served = [found for (_, _, environment), found in self._by_environment.items() if environment == PRODUCTION]
         self._only = served[0] if len(served) == 1 else None
 
     @staticmethod
@@ -124,6 +129,16 @@ class RoutingTable:
             return self._only if environment in (None, PRODUCTION) else None
         key = (name, environment or PRODUCTION)
         return self._by_environment.get((False, *key)) or self._by_environment.get((True, *key))
+
+    def successor(self, deployment: Deployment) -> Deployment | None:
+        """Finds what took the place of `deployment` in the environment by which it was asked for.
+
+        None when nothing did: it is still there, it was asked for by its id, or its name is gone.
+        """
+        if deployment.via is None:
+            return None
+        found = self._by_environment.get((deployment.is_chain, deployment.name, deployment.via))
+        return found if found is not None and found.id != deployment.id else None
 
     def match(self, host: str, raw_path: bytes) -> Route | None:
         """Finds the route of a request; None when nothing is served there.

@@ -182,8 +182,12 @@ class EdgeKit:
         *replicas: tuple[str, int, int],
         settings: control_pb2.StreamSettings | None = None,
         routes: tuple[str, ...] = (),
+        promoted: str = "echo-1",
     ) -> None:
-        """Applies a snapshot with one deployment "echo-1" of the model "echo"; replicas are (id, active, capacity)."""
+        """Applies a snapshot of the model "echo"; replicas are (id, active, capacity).
+
+        Its deployment "echo-1" is in production, or else another one that is `promoted`, which then has the replicas.
+        """
         self._version += 1
         self.plane.apply(
             control_pb2.Snapshot(
@@ -191,17 +195,18 @@ class EdgeKit:
                 version=self._version,
                 deployments=[
                     control_pb2.DeploymentRoute(
-                        deployment_id="echo-1",
+                        deployment_id=deployment_id,
                         name="echo",
-                        environments=["production"],
+                        environments=["production"] if deployment_id == promoted else [],
                         routes=routes,
                         settings=settings,
                     )
+                    for deployment_id in dict.fromkeys(("echo-1", promoted))
                 ],
                 replicas=[
                     control_pb2.ReplicaRoute(
                         replica_id=replica_id,
-                        deployment_id="echo-1",
+                        deployment_id=promoted,
                         address=f"{replica_id}:1",
                         state=control_pb2.REPLICA_STATE_READY,
                         active_streams=active,

@@ -9,6 +9,7 @@ from penstock.api.control.v1 import control_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.trunk.stream import NO_SINK, StreamSink, TrunkStream
 from penstock_edge.opening import Opening
+from penstock_edge.routing import Deployment
 from penstock_testing.edge_kit import EdgeKit, ModelSide, duration
 from penstock_testing.virtual_time import run_virtual
 
@@ -19,12 +20,13 @@ Replica = tuple[str, int, int]
 class Client:
     """Owner of an opening; notes the one answer that it gets."""
 
-    def __init__(self, kit: EdgeKit) -> None:
+    def __init__(self, kit: EdgeKit, *, is_by_id: bool = False) -> None:
         self._kit = kit
         self.opened: tuple[TrunkStream, str] | None = None
         self.refused: str | None = None
-        deployment = kit.plane.table.by_id("echo-1")
-        assert deployment is not None
+        deployment = kit.plane.table.by_id("echo-1") if is_by_id else kit.plane.table.by_name("echo")
+        assert deployment is not None and deployment.id == "echo-1"
+        self.deployment_id = deployment.id
         request = trunk_pb2.OpenStream(stream_id=kit.plane.next_stream_id(), deployment_id="echo-1")
         self.opening = Opening(kit.plane, deployment, request, self)
         self.answered_at: float | None = None
@@ -40,6 +42,9 @@ class Client:
         assert reject.retry_after_seconds >= 1
         self.refused, self.answered_at = reject.code, self._kit.plane.now()
         self.retry_after_s = reject.retry_after_seconds
+
+    def deployment_changed(self, deployment: Deployment) -> None:
+        self.deployment_id = deployment.id
 
     @property
     def replica(self) -> str | None:
@@ -59,11 +64,11 @@ class OpeningKit:
         self.settings = settings
         self.snapshot(*replicas)
 
-    def snapshot(self, *replicas: Replica) -> None:
-        self.edge.apply(*replicas, settings=self.settings)
+    def snapshot(self, *replicas: Replica, promoted: str = "echo-1") -> None:
+        self.edge.apply(*replicas, settings=self.settings, promoted=promoted)
 
-    def client(self) -> Client:
-        client = Client(self.edge)
+    def client(self, *, is_by_id: bool = False) -> Client:
+        client = Client(self.edge, is_by_id=is_by_id)
         client.opening.start()
         return client
 

@@ -185,13 +185,13 @@ def test_no_request_breaks_the_table(host: str, path: bytes) -> None:
 
 
 def test_internal_callers_name_deployments() -> None:
-    assert TABLE.by_name("echo") is PRODUCTION
-    assert TABLE.by_name("echo", environment="staging") is STAGING
-    assert TABLE.by_name("talk") is CHAIN
-    assert TABLE.by_name(None, deployment_id="old-1") is UNNAMED
+    assert TABLE.by_name("echo") == PRODUCTION
+    assert TABLE.by_name("echo", environment="staging") == STAGING
+    assert TABLE.by_name("talk") == CHAIN
+    assert TABLE.by_name(None, deployment_id="old-1") == UNNAMED
     assert TABLE.by_name("echo", deployment_id="talk-1") is None
     assert TABLE.by_name(None) is None
-    assert ALONE.by_name(None) is PRODUCTION
+    assert ALONE.by_name(None) == PRODUCTION
     assert ALONE.by_name(None, environment="staging") is None
     assert TABLE.by_id("echo-3") is DEVELOPMENT
 
