@@ -331,7 +331,7 @@ def test_a_call_that_takes_nothing_is_counted_as_over_some_time_after_its_end(mo
 def test_an_open_call_is_listed_with_what_it_is_and_has_done() -> None:
     async def main() -> None:
         async with serving() as bench:
-            bench.call()
+            waiting = bench.call()
             await bench.side()
             assert await open_streams(bench) == [], "it has no slot yet"
             call, side = await bench.opened(1)
@@ -349,6 +349,7 @@ def test_an_open_call_is_listed_with_what_it_is_and_has_done() -> None:
             assert (view.bytes_in, view.bytes_out, view.messages_in, view.messages_out) == (5, 1_000, 1, 1)
             assert view.age.ToNanoseconds() > view.silent_for.ToNanoseconds() >= 0
             call.cancel()
+            waiting.cancel()
             await bench.until(lambda: bench.kit.plane.active_streams == 0)
             assert await open_streams(bench) == []
 
