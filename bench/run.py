@@ -23,6 +23,9 @@ from penstock_bench.control.fleet import FLEETS
 from penstock_bench.control.program import measure_control_plane
 from penstock_bench.control.tables import SECTION as CONTROL_PLANE
 from penstock_bench.generator import compile_generator, measure
+from penstock_bench.hop.program import measure_hop
+from penstock_bench.hop.rows import ROWS as HOP_ROWS
+from penstock_bench.hop.tables import SECTION as HOP
 from penstock_bench.machine import machine_facts, raise_descriptor_limit
 from penstock_bench.predict.program import measure_predict
 from penstock_bench.predict.rows import ROWS as PREDICT_ROWS
@@ -192,10 +195,12 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     titles = {target.name: target.title for target in started}
     document = report.document(facts, titles, skipped, scenarios, benchmark.results, benchmark.failures)
     print(document)
-    control_plane, predict = "", ""
+    control_plane, predict, hop = "", "", ""
     if not (options.quick or options.only or options.targets):
         predict, _ = measure_predict(PREDICT_ROWS, rounds=rounds, seconds=seconds, warm_s=0.7)
         print(predict)
+        hop, _ = measure_hop(HOP_ROWS, rounds=rounds, seconds=seconds, warm_s=0.7)
+        print(hop)
         fleets = [fleet for fleet in FLEETS if fleet.standard]
         control_plane, _ = measure_control_plane(fleets, seconds=CONTROL_PLANE_S, warm_s=3.0)
         print(control_plane)
@@ -205,7 +210,7 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     if output is not None:
         before = output.read_text() if output.exists() else ""
         document = report.keep_notes(document, before)
-        for section, text in ((PREDICT, predict), (CONTROL_PLANE, control_plane)):
+        for section, text in ((PREDICT, predict), (HOP, hop), (CONTROL_PLANE, control_plane)):
             document = section.put(document, text or section.take(before))
         output.write_text(document)
         print(f"written to {output}", file=sys.stderr)

@@ -28,6 +28,7 @@ WITHOUT_TWIN: dict[str, str] = {}
 TWIN_FOLDERS = {
     "sdk": (
         "tests/unit/",
+        "tests/unit/chains/",
         "tests/unit/sdk/",
         "tests/unit/sdk/cli/",
         "tests/unit/sdk/packing/",
@@ -41,8 +42,8 @@ TWIN_FOLDERS = {
     "controller": ("tests/unit/controller/",),
 }
 
-MODELS = "tests/conformance/models/"
-"""Trusses as their authors write them: no tests, and not in our style."""
+MODELS = ("tests/conformance/chains/", "tests/conformance/models/")
+"""Trusses and chains as their authors write them: no tests, and not in our style."""
 
 TASK_HOLDERS: dict[str, str] = {
     "controller/penstock_controller/tasks.py": "the set of a component, which cancels and awaits them at its stop",
@@ -50,7 +51,6 @@ TASK_HOLDERS: dict[str, str] = {
     "edge/penstock_edge/async_requests.py": "the owner of asynchronous requests, which ends them at its stop",
     "edge/penstock_edge/message_requests.py": "the connection, which cancels its work when it closes",
     "edge/penstock_edge/server.py": "the function that runs the server until the process ends",
-    "edge/penstock_edge/trunks.py": "the trunk, which its pool closes",
     "edge/penstock_edge/grpc_predict.py": "the call, which cancels the sender of its body at its end",
     "edge/penstock_edge/http_request.py": "the request, which cancels the sender of its body and waits for it",
     "runner/penstock_runner/model/solo_call.py": "the call, one at a time, which its owner cancels",
@@ -61,9 +61,11 @@ TASK_HOLDERS: dict[str, str] = {
     "runner/penstock_runner/process.py": "the function that waits for one of them and cancels the other",
     "runner/penstock_runner/replica.py": "a set of announcements, each of which discards itself at its end",
     "runner/penstock_runner/request_session.py": "the session, which cancels its work when it is ended",
-    "runner/penstock_runner/server.py": "the handler of the trunk's call, which ends the writer with itself",
     "runner/penstock_runner/sessions.py": "the session, which cancels its handler and waits for it",
+    "sdk/penstock/chains/remote/conversation.py": "the conversation, which ends the sender of its items with itself",
     "sdk/penstock/client/grpc_carrier.py": "the carrier, which cancels and awaits both when it is closed",
+    "sdk/penstock/trunk/connection.py": "the trunk, which its owner stops",
+    "sdk/penstock/trunk/served.py": "the handler of the trunk's call, which ends the writer with itself",
 }
 """Modules that create tasks outside of a TaskGroup, with who keeps and ends them."""
 
@@ -125,7 +127,7 @@ def twins(name: str) -> set[str]:
     path = PurePosixPath(name)
     component = path.parts[0]
     stem = path.parent.name if path.name == "__init__.py" else path.stem
-    prefixes = {"", f"{path.parent.name}_", f"{component}_"}
+    prefixes = {"", *(f"{folder}_" for folder in path.parts[:-1])}
     return {f"{folder}test_{prefix}{stem}.py" for folder in TWIN_FOLDERS[component] for prefix in prefixes}
 
 

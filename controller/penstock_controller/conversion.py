@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from penstock.api.control.v1 import admin_pb2, control_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2, control_pb2, load_pb2
 from penstock.placement import PlacementStrategy
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.records import (
+    ChainPlace,
     Demand,
     Deployment,
     EdgeReport,
@@ -104,6 +105,7 @@ def subscription_from_wire(subscribe: control_pb2.Subscribe) -> Subscription:
         grpc_address=subscribe.grpc_address,
         version=subscribe.version,
         started_wall=wall_of(subscribe.started_at) if subscribe.HasField("started_at") else None,
+        inner_address=subscribe.inner_address,
     )
 
 
@@ -147,10 +149,10 @@ def decision_to_wire(decision: ScaleDecision) -> admin_pb2.ScaleDecision:
     )
 
 
-def autoscaling_to_wire(deployment: Deployment) -> admin_pb2.Autoscaling:
+def autoscaling_to_wire(deployment: Deployment) -> load_pb2.Autoscaling:
     """The settings in force."""
     settings = effective(deployment.scaling, deployment.overrides)
-    return admin_pb2.Autoscaling(
+    return load_pb2.Autoscaling(
         min_replica=settings.min_replica,
         max_replica=settings.max_replica,
         max_concurrency=settings.max_concurrency,
@@ -164,6 +166,18 @@ def autoscaling_to_wire(deployment: Deployment) -> admin_pb2.Autoscaling:
         placement=settings.placement,
         cordon_surplus=settings.cordon_surplus,
         overridden=overridden(deployment.scaling, deployment.overrides),
+    )
+
+
+def chain_place_to_wire(place: ChainPlace | None) -> chain_pb2.ChainPlace | None:
+    if place is None:
+        return None
+    return chain_pb2.ChainPlace(
+        chain=place.chain,
+        chain_id=place.chain_id,
+        chainlet=place.chainlet,
+        is_entrypoint=place.is_entrypoint,
+        dependencies=place.dependencies,
     )
 
 
@@ -182,7 +196,7 @@ def _deployment_route(deployment: Deployment) -> control_pb2.DeploymentRoute:
     return control_pb2.DeploymentRoute(
         deployment_id=deployment.deployment_id,
         name=deployment.name,
-        kind=control_pb2.DEPLOYMENT_KIND_MODEL,
+        kind=control_pb2.DEPLOYMENT_KIND_MODEL if deployment.chain is None else control_pb2.DEPLOYMENT_KIND_CHAIN,
         environments=deployment.environments,
         routes=deployment.routes,
         settings=_stream_settings(deployment),

@@ -9,7 +9,7 @@ from penstock.preparation import needs_preparation
 from penstock.truss import ConfigError, PenstockSettings, TrussConfig, load_config
 from penstock_controller.errors import InvalidRequestError
 from penstock_controller.identifiers import check_name, content_hash, deployment_id, model_name
-from penstock_controller.records import Build, BuildState, Deployment, StreamLimits
+from penstock_controller.records import Build, BuildState, ChainPlace, Deployment, StreamLimits
 from penstock_controller.scaling.config import settings_of
 from penstock_controller.scaling.overrides import ScalingOverrides
 
@@ -31,8 +31,28 @@ class WantedDeployment:
     """Hash of what `source` holds, when that is an artifact."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadTruss:
+    """A Truss directory that can be deployed."""
+
+    config: TrussConfig
+    content: str
+    """Hash of all that is in it."""
+
+
 def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployment:
-    """Builds the deployment. Reads files; not for the event loop.
+    """Builds the deployment of a model. Reads files; not for the event loop.
+
+    Raises:
+        InvalidRequestError: Something asked for is wrong, or the directory is no valid Truss.
+    """
+    truss = read_truss(wanted)
+    name = _name(wanted, truss.config)
+    return deployment_of(wanted, truss, name=name, id_=deployment_id(name, truss.content), now_wall=now_wall)
+
+
+def read_truss(wanted: WantedDeployment) -> ReadTruss:
+    """Checks what is asked for, and reads the directory. Not for the event loop.
 
     Raises:
         InvalidRequestError: Something asked for is wrong, or the directory is no valid Truss.
@@ -50,15 +70,28 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         config = load_config(source)
     except ConfigError as exc:
         raise InvalidRequestError(f"{source} cannot be deployed:\n{exc}") from exc
-    name = _name(wanted, config)
     try:
         content = wanted.artifact or content_hash(source)
     except OSError as exc:
         raise InvalidRequestError(f"{exc.filename or source} cannot be read: {exc.strerror}") from exc
+    return ReadTruss(config, content)
+
+
+def deployment_of(
+    wanted: WantedDeployment,
+    truss: ReadTruss,
+    *,
+    name: str,
+    id_: str,
+    now_wall: float,
+    chain: ChainPlace | None = None,
+) -> Deployment:
+    """Puts together what is asked for and what was read."""
+    config = truss.config
     return Deployment(
-        deployment_id=deployment_id(name, content),
+        deployment_id=id_,
         name=name,
-        source=str(source),
+        source=str(Path(wanted.source)),
         scaling=settings_of(config.penstock),
         overrides=ScalingOverrides(replicas=wanted.replicas),
         limits=_limits(config.penstock),
@@ -69,6 +102,7 @@ def prepare_deployment(wanted: WantedDeployment, *, now_wall: float) -> Deployme
         created_wall=now_wall,
         artifact=wanted.artifact,
         build=Build(BuildState.WAITING) if needs_preparation(config) else Build(),
+        chain=chain,
     )
 
 

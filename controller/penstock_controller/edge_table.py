@@ -12,6 +12,20 @@ EDGES_MAX = 10_000
 """Limit on the edges of one controller; further ones are refused."""
 
 
+INNER_ADDRESSES_MAX = 8
+"""Edges that the replicas of a chain are told; one is enough, the others are for when it dies."""
+
+
+@dataclass(frozen=True, slots=True)
+class InnerAddresses:
+    """Where edges serve the replicas of chains."""
+
+    trunks: tuple[str, ...] = ()
+    """Of trunks for calls between chainlets."""
+    http: str = ""
+    """Of HTTP and WebSocket; empty when no edge is there."""
+
+
 @dataclass(slots=True, eq=False)
 class Edge:
     """One connected edge process. Read-only outside this module."""
@@ -66,6 +80,14 @@ class EdgeTable:
             return set()
         del self._edges[edge_id]
         return set(edge.report.demands)
+
+    def inner_addresses(self, now: float) -> InnerAddresses:
+        """Returns where edges serve runners: those that were heard of within their lease and do not drain, oldest
+        first."""
+        able = [e for e in self._edges.values() if not e.report.draining and now - e.reported_at < self._lease_s]
+        inner = dict.fromkeys(e.subscription.inner_address for e in able if e.subscription.inner_address)
+        http = next((e.subscription.http_address for e in able if e.subscription.http_address), "")
+        return InnerAddresses(tuple(inner)[:INNER_ADDRESSES_MAX], http)
 
     def demands(self, deployment_id: str, now: float) -> list[Demand]:
         """Returns the demand of every edge that has any and was heard of within its lease."""

@@ -41,6 +41,11 @@ def deployment_id(name: str, content_hash: str) -> str:
     return f"{name}-{content_hash[:8]}"
 
 
+def chainlet_name(chain: str, chainlet: str, *, is_entrypoint: bool) -> str:
+    """Returns the name of a chainlet's deployment: that of the chain for the entrypoint, else "CHAIN.CHAINLET"."""
+    return chain if is_entrypoint else f"{chain}.{chainlet}"
+
+
 def new_replica_id(deployment: str) -> str:
     """Returns an id that no other replica has or had."""
     return f"{deployment}-{''.join(secrets.choice(_BASE32) for _ in range(_REPLICA_CHARACTERS))}"

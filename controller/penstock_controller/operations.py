@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from penstock_controller.chains.names import check_free
+from penstock_controller.chains.preparing import PreparedChain
+from penstock_controller.chains.retiring import retire
 from penstock_controller.deploying import renewed
 from penstock_controller.errors import ConflictError, InvalidRequestError
 from penstock_controller.identifiers import check_name
 from penstock_controller.naming import PRODUCTION, find_deployment, find_replicas
+from penstock_controller.pointing import point
 from penstock_controller.promotions import Promotions, return_replica
 from penstock_controller.records import Deployment, Promotion, ReplicaState
 from penstock_controller.scaling.overrides import ScalingOverrides, check
@@ -47,6 +51,8 @@ class PromotionOutcome:
     open_streams: int
     """On the deployment before."""
     pending: bool
+    chainlets: int = 0
+    """Of the chain that is promoted; 0 for a model."""
 
 
 class Operations:
@@ -61,29 +67,48 @@ class Operations:
         self._promotions = promotions
         self._acting = acting
 
-    async def apply(self, deployments: Sequence[Deployment], *, prune: bool) -> None:
-        """Creates deployments and points their environments at them; what operators changed before is forgotten."""
+    async def apply(
+        self, deployments: Sequence[Deployment], *, prune: bool, chains: Sequence[PreparedChain] = ()
+    ) -> list[bool]:
+        """Creates deployments and chains and points their environments at them; what operators changed before is
+        forgotten.
+
+        Args:
+            deployments: Of models.
+            prune: Also remove all others.
+            chains: Each with all of its deployments.
+
+        Returns for each chain whether its version existed.
+
+        Raises:
+            ConflictError: A model has the name of a chain.
+        """
         world, store = self._world, self._world.store
+        wanted = [*deployments, *(member for chain in chains for member in chain.members)]
+        kept = {deployment.deployment_id for deployment in wanted}
         async with self._acting:
+            others = [d for d in world.deployments.values() if d.deployment_id not in kept]
+            # What goes in the same breath is in nobody's way.
+            _check_names(wanted, [] if prune else others)
+            existed = [all(self._is_there(member) for member in chain.members) for chain in chains]
             with store.transaction():
-                for deployment in deployments:
+                for deployment in wanted:
                     store.put_deployment(renewed(deployment, world.deployments.get(deployment.deployment_id)))
-                    for environment in deployment.environments:
-                        store.point_environment(
-                            deployment.name, environment, deployment.deployment_id, now_wall=world.wall()
-                        )
-                        store.delete_promotion(deployment.name, environment)
+                for version in [*([deployment] for deployment in deployments), *(chain.members for chain in chains)]:
+                    for environment in version[0].environments:
+                        point(world, version, environment)
+                        for deployment in version:
+                            store.delete_promotion(deployment.name, environment)
                 if prune:
-                    kept = {deployment.deployment_id for deployment in deployments}
-                    for deployment_id in world.deployments.keys() - kept:
-                        store.retire_deployment(deployment_id)
-            for deployment in deployments:
+                    retire(world, others)
+            for deployment in wanted:
                 world.scaling(deployment.deployment_id).initial = True
                 world.event("deployment_applied", f"from {deployment.source}", deployment.deployment_id)
             world.load_deployments()
-            for deployment in deployments:
+            for deployment in wanted:
                 self._send_capacity(deployment.deployment_id)
         world.changed()
+        return existed
 
     async def stop_all(self, grace_s: float) -> tuple[int, int]:
         """Ends every replica and starts none until deployments are applied again.
@@ -174,19 +199,27 @@ class Operations:
     async def promote(
         self, name: str, environment: str, *, deadline_s: float | None, at_once: bool, dry_run: bool
     ) -> PromotionOutcome:
-        """Points an environment at a deployment.
+        """Points an environment at a deployment; of a chain at all of its deployments.
 
         Raises:
-            ControllerError: The deployment does not exist, is being removed, or was stopped.
+            ControllerError: The deployment does not exist, is being removed, or was stopped; or it is a chainlet that
+                is promoted with its chain only.
         """
         world = self._world
         environment = environment or PRODUCTION
         check_name("environment", environment)
         async with self._acting:
             deployment = find_deployment(name, world.deployments.values())
-            if deployment.retired or deployment.stopped:
-                state = "is being removed" if deployment.retired else "was stopped"
-                raise ConflictError(f"{deployment.deployment_id} {state}; apply it again first")
+            if deployment.is_inner:
+                raise ConflictError(
+                    f"{deployment.deployment_id} is a chainlet, which is promoted with its chain: promote"
+                    f" {deployment.version_id}"
+                )
+            members = world.version_of(deployment.deployment_id)
+            for member in members:
+                if member.retired or member.stopped:
+                    state = "is being removed" if member.retired else "was stopped"
+                    raise ConflictError(f"{member.deployment_id} {state}; apply it again first")
             before = next(
                 (d for d in world.deployments.values() if d.name == deployment.name and environment in d.environments),
                 None,
@@ -204,7 +237,12 @@ class Operations:
             from_deployment_id=before.deployment_id if before is not None else "",
             open_streams=self._open_streams(before.deployment_id) if before is not None and is_new else 0,
             pending=pending,
+            chainlets=0 if deployment.chain is None else len(members),
         )
+
+    def _is_there(self, deployment: Deployment) -> bool:
+        known = self._world.deployments.get(deployment.deployment_id)
+        return known is not None and not known.retired
 
     def _change(self, change: ReplicaChange, replica_id: str, grace_s: float | None, dry_run: bool) -> ChangedReplica:
         replica = self._world.registry.replica(replica_id)
@@ -253,6 +291,12 @@ class Operations:
 
     def _open_streams(self, deployment_id: str) -> int:
         return sum(r.active_streams for r in self._world.registry.replicas() if r.deployment_id == deployment_id)
+
+
+def _check_names(wanted: Sequence[Deployment], others: Sequence[Deployment]) -> None:
+    for deployment in wanted:
+        if not deployment.is_inner:
+            check_free(deployment.name, [*others, *wanted], is_chain=deployment.chain is not None)
 
 
 def slots_of(deployment: Deployment) -> int:

@@ -15,6 +15,8 @@ import structlog
 from penstock_controller.actuators.base import Actuator, ReplicaProcess
 from penstock_controller.actuators.builds import BuildEngine
 from penstock_controller.building import Builds
+from penstock_controller.chains.peers import ChainPeers
+from penstock_controller.chains.retiring import retire_orphans
 from penstock_controller.creating import Creations
 from penstock_controller.errors import UnknownDeploymentError
 from penstock_controller.fleet import Place
@@ -78,6 +80,7 @@ class Reconciler:
         self.creations = Creations(self.world, self._promotions, self._acting)
         self._lifecycle = Lifecycle(self.world)
         self._builds = Builds(self.world, builds)
+        self._peers = ChainPeers(self.world)
         self._clock = clock
         self._look_interval_s = look_interval_s
         self._wake = asyncio.Event()
@@ -144,6 +147,7 @@ class Reconciler:
             self.registry.watched(replica_id)
         if deployment is not None and registration.report.stream_capacity not in (0, slots_of(deployment)):
             world.sessions.set_capacity(replica_id, slots_of(deployment))
+        self._peers.attached(registration.deployment_id, session)
         self._heard(replica_id)
         log.info("replica_attached", replica=replica_id, address=registration.address, pid=registration.pid)
         self.changed()
@@ -184,14 +188,18 @@ class Reconciler:
     def edge_connected(self, subscription: Subscription, session: int) -> int | None:
         """An edge has opened its call. See EdgeTable.connected."""
         replaced = self.registry.edges.connected(subscription, session, self._clock())
-        self.publisher.changed()
+        self._changed()
         return replaced
 
     def edge_reported(self, edge_id: str, session: int, report: EdgeReport) -> None:
         self._demand_changed(self.registry.edges.reported(edge_id, session, report, self._clock()))
+        if report.draining:
+            # Chains are told of the others.
+            self._wake.set()
 
     def edge_gone(self, edge_id: str, session: int) -> None:
         self._demand_changed(self.registry.edges.gone(edge_id, session))
+        self._wake.set()
 
     # The loop.
 
@@ -227,7 +235,10 @@ class Reconciler:
         self._promotions.step()
         self._promotions.drain_left_over()
         self._builds.step()
+        self._peers.step()
+        retire_orphans(world)
         changed = self.registry.take_changed()
+        changed |= _needed(world, changed)
         wake_at = [now + WAKE_MAX_S, *world.removals.deadlines()]
         for deployment in list(world.deployments.values()):
             deployment_id = deployment.deployment_id
@@ -292,3 +303,9 @@ class Reconciler:
             else:
                 place.restarts = place.restarts.vacated()
         self.world.fleet.restore(place)
+
+
+def _needed(world: World, changed: set[str]) -> set[str]:
+    """Returns the deployments that stay only as long as those that have changed may call them."""
+    callees = {callee for deployment_id in changed for callee in world.chains.callees(deployment_id)}
+    return {callee for callee in callees if world.deployments[callee].superseded}

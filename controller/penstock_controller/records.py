@@ -86,6 +86,8 @@ class Subscription:
     grpc_address: str
     version: str
     started_wall: float | None
+    inner_address: str = ""
+    """Where it serves trunks for runners that call other chainlets; empty when it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,23 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainPlace:
+    """The place of a deployment in one version of a chain. It never changes."""
+
+    chain: str
+    """Name of the chain."""
+    chain_id: str
+    """Of the version. It is the id of the entrypoint's deployment, too."""
+    chainlet: str
+    """Display name."""
+    is_entrypoint: bool
+    dependencies: tuple[str, ...] = ()
+    """Display names of the chainlets that it calls."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
-    """An immutable version of a model, with what operators made of it since."""
+    """An immutable version of a model or of a chainlet, with what operators made of it since."""
 
     deployment_id: str
     name: str
@@ -178,6 +195,18 @@ class Deployment:
     build: Build = Build()
     ready_wall: float | None = None
     """When a replica of it was ready for the first time; None before."""
+    chain: ChainPlace | None = None
+    """None for a model."""
+
+    @property
+    def version_id(self) -> str:
+        """Of what is promoted as a whole: the version of its chain, or a model by itself."""
+        return self.deployment_id if self.chain is None else self.chain.chain_id
+
+    @property
+    def is_inner(self) -> bool:
+        """It is a chainlet that only others call."""
+        return self.chain is not None and not self.chain.is_entrypoint
 
     @property
     def superseded(self) -> bool:
@@ -186,11 +215,13 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """An environment that is to point at a deployment as soon as a replica of that is ready."""
+    """An environment that is to point at a deployment as soon as a replica of that is ready; at a chain, as soon as
+    every chainlet has one."""
 
     name: str
     environment: str
     deployment_id: str
+    """Of a chain that of the entrypoint."""
     deadline_s: float | None
     """Time for the streams of the deployment before; None gives them all they want."""
     requested_wall: float

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import structlog
 
+from penstock_controller.chains.needs import needed_by
 from penstock_controller.records import Deployment, ReplicaState, ScaleDecision
 from penstock_controller.removing import Removal
 from penstock_controller.scaling.config import ScalingConfig
@@ -55,7 +56,8 @@ class Scaler:
             stopped=deployment.stopped,
             retired=deployment.retired,
             superseded=deployment.superseded,
-            wanted_soon=any(p.deployment_id == deployment.deployment_id for p in world.promotions),
+            wanted_soon=any(p.deployment_id == deployment.version_id for p in world.promotions),
+            needed_by=needed_by(world, deployment) if deployment.superseded else "",
             initial=world.scaling(deployment.deployment_id).initial,
         )
 

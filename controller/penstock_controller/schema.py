@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Stands in `PRAGMA user_version`. A change of the schema adds a step to _MIGRATIONS and counts this up."""
 
 _MIGRATIONS = {
@@ -81,6 +81,8 @@ _MIGRATIONS = {
         ALTER TABLE deployments ADD COLUMN build TEXT NOT NULL DEFAULT '{}';
         ALTER TABLE deployments ADD COLUMN ready_wall REAL;
     """,
+    # Chains: the place of a deployment in one, as JSON.
+    3: "ALTER TABLE deployments ADD COLUMN chain TEXT NOT NULL DEFAULT '';",
 }
 
 

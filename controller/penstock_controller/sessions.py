@@ -11,6 +11,9 @@ from penstock_controller.conversion import duration
 OUTBOX_MAX = 64
 """Commands that may wait for one runner. A runner that takes none of them is cut off, and attaches again."""
 
+_PEERS = control_pb2.AttachResponse()
+"""Stands in an outbox for the newest peers."""
+
 _numbers = itertools.count(1)
 
 
@@ -21,6 +24,7 @@ class RunnerSession:
         self.number = next(_numbers)
         """Unique in this process."""
         self._outbox: asyncio.Queue[control_pb2.AttachResponse | None] = asyncio.Queue(OUTBOX_MAX)
+        self._peers: control_pb2.AttachResponse | None = None
         self._closed = False
 
     def send(self, response: control_pb2.AttachResponse) -> None:
@@ -28,6 +32,12 @@ class RunnerSession:
             self._outbox.put_nowait(response)
         except asyncio.QueueFull:
             self.close()
+
+    def send_peers(self, response: control_pb2.AttachResponse) -> None:
+        """Sends what a chainlet can call, in the place of one that waits still: only the newest matters."""
+        is_waiting, self._peers = self._peers is not None, response
+        if not is_waiting:
+            self.send(_PEERS)
 
     def close(self) -> None:
         """Ends the call, now or after what is waiting has been sent."""
@@ -42,7 +52,10 @@ class RunnerSession:
         """Returns what to send next; None when the call is to end."""
         if self._closed and self._outbox.empty():
             return None
-        return await self._outbox.get()
+        response = await self._outbox.get()
+        if response is _PEERS:
+            response, self._peers = self._peers, None
+        return response
 
 
 class RunnerSessions:
@@ -94,6 +107,12 @@ class RunnerSessions:
         """Changes the number of slots of a replica. Returns whether it has a call open."""
         limits = control_pb2.SetLimits(stream_capacity=slots)
         return self._send(replica_id, control_pb2.AttachResponse(set_limits=limits))
+
+    def send_peers(self, replica_id: str, response: control_pb2.AttachResponse) -> None:
+        """Tells a replica of a chain what it can call, if it has a call open."""
+        session = self._sessions.get(replica_id)
+        if session is not None:
+            session.send_peers(response)
 
     def reload(self, replica_id: str) -> str | None:
         """Asks a replica to import its code again. Returns the id of the reload; None when it has no call open."""

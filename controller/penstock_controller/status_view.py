@@ -6,7 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.api.control.v1 import admin_pb2, control_pb2
-from penstock_controller.conversion import autoscaling_to_wire, decision_to_wire, duration, timestamp
+from penstock_controller.conversion import (
+    autoscaling_to_wire,
+    chain_place_to_wire,
+    decision_to_wire,
+    duration,
+    timestamp,
+)
 from penstock_controller.edge_table import Edge
 from penstock_controller.fleet import Fleet
 from penstock_controller.log_origins import build_log_name
@@ -91,7 +97,7 @@ def deployment_status(
     settings = effective(deployment.scaling, deployment.overrides)
     demands = inputs.registry.edges.demands(deployment_id, now)
     waits = [d.oldest_wait_s for d in demands if d.oldest_wait_s is not None and d.waiting]
-    pending = [p.environment for p in inputs.promotions if p.deployment_id == deployment_id]
+    pending = [p.environment for p in inputs.promotions if p.deployment_id == deployment.version_id]
     is_ended = deployment.stopped or deployment.retired
     return admin_pb2.DeploymentStatus(
         name=deployment.name,
@@ -127,6 +133,7 @@ def deployment_status(
         artifact=deployment.artifact,
         build_log_path=_build_log_path(deployment, inputs.facts),
         endpoints=inputs.registry.endpoints(deployment_id),
+        chain=chain_place_to_wire(deployment.chain),
     )
 
 

@@ -16,7 +16,15 @@ from pathlib import Path
 from penstock.placement import PlacementStrategy
 from penstock_controller.fleet import Place
 from penstock_controller.journal import Journal
-from penstock_controller.records import Build, BuildState, Deployment, Promotion, ScaleDecision, StreamLimits
+from penstock_controller.records import (
+    Build,
+    BuildState,
+    ChainPlace,
+    Deployment,
+    Promotion,
+    ScaleDecision,
+    StreamLimits,
+)
 from penstock_controller.restarts import PlaceState, Restarts
 from penstock_controller.scaling.config import Metric, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
@@ -104,6 +112,7 @@ class Store:
                 artifact=row["artifact"],
                 build=_build(json.loads(row["build"])),
                 ready_wall=row["ready_wall"],
+                chain=_chain(row["chain"]),
             )
             for row in self._db.execute("SELECT * FROM deployments ORDER BY created_wall, deployment_id")
         ]
@@ -128,6 +137,7 @@ class Store:
             "artifact": deployment.artifact,
             "build": json.dumps(asdict(deployment.build)),
             "ready_wall": deployment.ready_wall,
+            "chain": "" if deployment.chain is None else json.dumps(asdict(deployment.chain)),
         }
         kept = ("deployment_id", "name", "created_wall")
         changes = ", ".join(f"{key} = excluded.{key}" for key in values if key not in kept)
@@ -160,12 +170,28 @@ class Store:
         )
         before: str | None = None if row is None or row["deployment_id"] == deployment_id else row["deployment_id"]
         if before is not None:
-            self._db.execute(
-                "UPDATE deployments SET superseded_wall = ?, streams_end_wall = ? WHERE deployment_id = ?"
-                " AND NOT EXISTS (SELECT 1 FROM environments WHERE environments.deployment_id = ?)",
-                (now_wall, streams_end_wall, before, before),
-            )
+            self._supersede(before, now_wall, streams_end_wall)
         return before
+
+    def drop_environment(
+        self, deployment: Deployment, environment: str, *, now_wall: float, streams_end_wall: float | None = None
+    ) -> None:
+        """The environment points to nothing of this name any more. See point_environment."""
+        self._db.execute("DELETE FROM environments WHERE name = ? AND environment = ?", (deployment.name, environment))
+        self._supersede(deployment.deployment_id, now_wall, streams_end_wall)
+
+    def supersede_deployment(self, deployment_id: str, *, now_wall: float) -> None:
+        """No environment points to it any more; its streams have the time they want."""
+        self._db.execute("DELETE FROM environments WHERE deployment_id = ?", (deployment_id,))
+        self._supersede(deployment_id, now_wall, None)
+
+    def _supersede(self, deployment_id: str, now_wall: float, streams_end_wall: float | None) -> None:
+        """Notes that the deployment has lost its last environment, if so it is."""
+        self._db.execute(
+            "UPDATE deployments SET superseded_wall = ?, streams_end_wall = ? WHERE deployment_id = ?"
+            " AND NOT EXISTS (SELECT 1 FROM environments WHERE environments.deployment_id = ?)",
+            (now_wall, streams_end_wall, deployment_id, deployment_id),
+        )
 
     def retire_deployment(self, deployment_id: str) -> None:
         """No environment points to it any more, and its replicas are to end."""
@@ -270,6 +296,13 @@ def _place_row(place: Place) -> tuple[object, ...]:
 def _build(values: dict[str, str]) -> Build:
     state = BuildState(values.pop("state", BuildState.NONE))
     return Build(state, **values)
+
+
+def _chain(text: str) -> ChainPlace | None:
+    if not text:
+        return None
+    values = json.loads(text)
+    return ChainPlace(**{**values, "dependencies": tuple(values["dependencies"])})
 
 
 def _scaling(values: dict[str, object]) -> ScalingSettings:

@@ -9,6 +9,7 @@ import structlog
 
 from penstock_controller.actuators.base import Actuator
 from penstock_controller.bell import Bell
+from penstock_controller.chains.versions import ChainVersions
 from penstock_controller.fleet import Fleet, Place
 from penstock_controller.load import LoadMeter
 from penstock_controller.records import Deployment, Event, Promotion, ScaleDecision
@@ -65,6 +66,7 @@ class World:
         self.removals = Removals(registry, self.sessions)
         self.reloads = Reloads(self.sessions)
         self.deployments: dict[str, Deployment] = {}
+        self.chains = ChainVersions()
         self.promotions: list[Promotion] = []
         """Those that wait for a ready replica."""
         self.all_paused = False
@@ -90,6 +92,7 @@ class World:
 
     def load_deployments(self) -> None:
         self.deployments = {d.deployment_id: d for d in self.store.deployments()}
+        self.chains.update(self.deployments.values())
         self.promotions = self.store.promotions()
         self.all_paused = self.store.all_paused
         self.registry.set_deployments(self.deployments.values())
@@ -98,6 +101,10 @@ class World:
         """Stores a changed deployment."""
         self.store.put_deployment(deployment)
         self.load_deployments()
+
+    def version_of(self, deployment_id: str) -> list[Deployment]:
+        """Returns the deployments that are promoted together with this one, itself included: the entrypoint first."""
+        return [self.deployments[member] for member in self.chains.members(deployment_id)]
 
     def scaling(self, deployment_id: str) -> Scaling:
         return self._scaling.setdefault(deployment_id, Scaling())

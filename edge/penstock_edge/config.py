@@ -19,6 +19,8 @@ class EdgeConfig:
     """0 picks a free port."""
     grpc_listen: str | None
     """"host:port", or None when gRPC is off."""
+    inner_listen: str | None
+    """"host:port" for trunks of runners, or None when they are not served."""
     controller: str | None
     static: tuple[tuple[str, str], ...]
     """Names and addresses of a fixed set of runners, instead of a controller."""
@@ -100,6 +102,14 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
         metavar="HOST:PORT|off",
         help="address for gRPC; port 0 picks one (default off)",
     )
+    parser.add_argument(
+        "--inner-listen",
+        type=_grpc_address,
+        default="127.0.0.1:0",
+        metavar="HOST:PORT|off",
+        help="address for calls between chainlets, which runners make; port 0 picks one; of several workers, each "
+        "takes the next port (default 127.0.0.1:0)",
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--controller", metavar="ADDRESS", help='controller to follow: "host:port" or "unix:/path"')
     source.add_argument(
@@ -141,9 +151,16 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
+    inner_port = 0 if given.inner_listen == "off" else parse_address(given.inner_listen)[1]
+    if inner_port + given.workers - 1 > 65535 and inner_port:
+        parser.error(f"--inner-listen: {given.workers} workers need as many ports from {inner_port} on, up to 65535")
     if (given.tls_cert is None) != (given.tls_key is None):
         parser.error("--tls-cert and --tls-key go together")
-    for option, address in (("--listen", given.listen), ("--grpc-listen", given.grpc_listen)):
+    for option, address in (
+        ("--listen", given.listen),
+        ("--grpc-listen", given.grpc_listen),
+        ("--inner-listen", given.inner_listen),
+    ):
         host = address[0] if isinstance(address, tuple) else address.rpartition(":")[0].strip("[]")
         if address != "off" and not given.insecure and not _is_loopback(host):
             parser.error(
@@ -154,6 +171,7 @@ def parse_arguments(arguments: list[str] | None = None) -> EdgeConfig:
         listen_host=given.listen[0],
         listen_port=given.listen[1],
         grpc_listen=None if given.grpc_listen == "off" else given.grpc_listen,
+        inner_listen=None if given.inner_listen == "off" else given.inner_listen,
         controller=given.controller,
         static=tuple(given.static or ()),
         workers=given.workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import structlog
 
@@ -11,10 +11,14 @@ from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.open_streams import ClientStream
 from penstock_edge.routing import Deployment
 
-if TYPE_CHECKING:
-    from penstock_edge.request_call import RequestCall
-
 log = structlog.get_logger("edge")
+
+
+class AnsweredStream(ClientStream, Protocol):
+    """A stream that is a request."""
+
+    status: int
+    """HTTP status of the response; 0 when there is none."""
 
 
 def record_end(stream: ClientStream, code: EndCode, close_code: int, now: float, metrics: EdgeMetrics) -> None:
@@ -44,7 +48,7 @@ def record_end(stream: ClientStream, code: EndCode, close_code: int, now: float,
     )
 
 
-def record_request(call: RequestCall, code: EndCode, head_at: float, now: float, metrics: EdgeMetrics) -> None:
+def record_request(call: AnsweredStream, code: EndCode, head_at: float, now: float, metrics: EdgeMetrics) -> None:
     """Counts a request that had a slot and is over at `now`; logs it when it failed.
 
     Args:

@@ -36,18 +36,26 @@ class ClientStream(Protocol):
 
     @property
     def transport_name(self) -> str:
-        """Returns "websocket", "grpc" or "http"."""
+        """Returns "websocket", "grpc", "http" or "chain"."""
 
     stream_id: str
     deployment: Deployment
     replica_id: str
     opened_at: float
     """Seconds on the loop's clock."""
-    bytes_in: int
-    """From the client, payload and framing as the client sees them."""
-    bytes_out: int
-    messages_in: int
-    messages_out: int
+
+    @property
+    def bytes_in(self) -> int:
+        """Returns bytes from the client, payload and framing as the client sees them."""
+
+    @property
+    def bytes_out(self) -> int: ...
+
+    @property
+    def messages_in(self) -> int: ...
+
+    @property
+    def messages_out(self) -> int: ...
 
     def client_address(self) -> str:
         """Returns "host:port"; empty when it is not known."""

@@ -17,9 +17,9 @@ from penstock_edge.leftover import Leftover
 
 if TYPE_CHECKING:
     from penstock.candidate import Candidate
+    from penstock.trunk.connection import Trunk
     from penstock_edge.plane import DataPlane
     from penstock_edge.routing import Deployment
-    from penstock_edge.trunks import Trunk
 
 RETRY_AFTER_S = 1
 """What clients are told when they are refused for want of a slot and nothing better is known."""
@@ -134,7 +134,7 @@ class Opening:
         if self._trunk.is_ready:
             self.trunk_ready()
         else:
-            self._trunk.openings[self] = None
+            self._trunk.waiters[self] = None
 
     def trunk_ready(self) -> None:
         """The trunk that it waited for carries streams now."""
@@ -156,11 +156,11 @@ class Opening:
         self._finish()
         if self._stream is not None:
             assert self._trunk is not None
-            self._stream.sink = Leftover(self._plane, self.deployment.id, self._trunk.replica_id)
+            self._stream.sink = Leftover(self._plane, self.deployment.id, self._trunk.peer_id)
             self._stream.close(EndCode.CLIENT_GONE, ABNORMAL, discard=True)
         elif self._trunk is not None:
-            self._trunk.openings.pop(self, None)
-            self._plane.stream_ended(self.deployment.id, self._trunk.replica_id)
+            self._trunk.waiters.pop(self, None)
+            self._plane.stream_ended(self.deployment.id, self._trunk.peer_id)
 
     def _finish(self) -> None:
         self._is_over = True
@@ -177,8 +177,8 @@ class Opening:
 
     def _try_next(self) -> None:
         assert self._trunk is not None
-        self._tried.add(self._trunk.replica_id)
-        self._trunk.openings.pop(self, None)
+        self._tried.add(self._trunk.peer_id)
+        self._trunk.waiters.pop(self, None)
         self._trunk = None
         self._stream = None
         self.attempt()
@@ -204,9 +204,9 @@ class Opening:
 
     def _give_back_unreachable(self) -> None:
         assert self._trunk is not None
-        self._trunk.openings.pop(self, None)
-        self._plane.placement.refused(self._trunk.replica_id, self._plane.now())
-        self._plane.met(self._trunk.replica_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
+        self._trunk.waiters.pop(self, None)
+        self._plane.placement.refused(self._trunk.peer_id, self._plane.now())
+        self._plane.met(self._trunk.peer_id, control_pb2.PLACEMENT_OUTCOME_UNREACHABLE)
 
     def _wait(self) -> None:
         """Joins the line, at its end the first time; refused when it is full or the time is over."""
@@ -269,15 +269,15 @@ class Opening:
     def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
         """The runner has given it a slot."""
         assert self._stream is not None and self._trunk is not None
-        if self._plane.placement.answered(self._trunk.replica_id):
+        if self._plane.placement.answered(self._trunk.peer_id):
             self._plane.wake_soon(self.deployment.id)
         self._finish()
-        self._stream.sink = self._owner.stream_opened(self._stream, accept, self._trunk.replica_id)
+        self._stream.sink = self._owner.stream_opened(self._stream, accept, self._trunk.peer_id)
 
     def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
         """The runner has no slot, or refuses for a reason that another replica would have too."""
         assert self._trunk is not None
-        placement, replica_id = self._plane.placement, self._trunk.replica_id
+        placement, replica_id = self._plane.placement, self._trunk.peer_id
         code = end(reject.code).code
         now = self._plane.now()
         self._stream = None
@@ -298,9 +298,16 @@ class Opening:
         self._try_next()
 
     def on_close(self, closing: Closing) -> None:
-        """The trunk broke before the answer."""
+        """The trunk broke before the answer. A request is not sent again: the model may have begun with it, and may
+        have died of it."""
         self._stream = None
-        self._unreachable()
+        if self.request.transport != trunk_pb2.TRANSPORT_HTTP:
+            self._unreachable()
+            return
+        self._give_back_unreachable()
+        self._finish()
+        code = EndCode.REPLICA_LOST
+        self._owner.stream_refused(trunk_pb2.RejectStream(code=code, retry_after_seconds=RETRY_AFTER_S))
 
     def on_segment(self, kind: int, data: bytes) -> None:
         """Never called: the endpoint lets no data through before the answer."""

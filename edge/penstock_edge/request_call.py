@@ -6,16 +6,13 @@ Whoever asks (HTTP, gRPC, a message of a WebSocket connection) gets the head of 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from urllib.parse import unquote
-
-from google.protobuf.message import DecodeError
 
 from penstock.api.common.v1 import common_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import ABNORMAL, TABLE, EndCode, end
-from penstock.trunk.batch import Kind
-from penstock.trunk.stream import NO_SINK, Closing, StreamSink, TrunkStream
+from penstock.trunk.response import ResponseStream
+from penstock.trunk.stream import NO_SINK, StreamSink, TrunkStream
 from penstock_edge.ended import record_request, record_request_start
 from penstock_edge.leftover import Leftover
 from penstock_edge.open_streams import address_text
@@ -48,7 +45,7 @@ class CallFailedError(Exception):
         self.retry_after = retry_after
 
 
-class RequestCall:
+class RequestCall(ResponseStream):
     """Owner of the opening, then sink of the stream. Loop thread only; one task awaits it.
 
     Use: `head = await call.start()`, then `part = await call.next_part()` until None; `close()` in any case.
@@ -60,26 +57,15 @@ class RequestCall:
     """
 
     __slots__ = (
-        "_body_writable",
-        "_closing",
-        "_failure",
-        "_head",
         "_head_at",
-        "_in_head",
         "_opening",
-        "_parts",
         "_plane",
-        "_stream",
         "_timeout",
-        "_waiter",
         "attempts",
-        "bytes_in",
-        "bytes_out",
         "client",
         "deployment",
         "is_open",
         "messages_in",
-        "messages_out",
         "on_open",
         "opened_at",
         "replica_id",
@@ -104,6 +90,7 @@ class RequestCall:
         scheme: str = "http",
         timeout_s: float | None = None,
     ) -> None:
+        super().__init__(plane.loop)
         self._plane = plane
         self.deployment = deployment
         self.transport_name = transport
@@ -112,8 +99,8 @@ class RequestCall:
         self.replica_id = ""
         self.opened_at = plane.now()
         """The time of the request until there is a slot."""
-        self.bytes_in, self.bytes_out = len(body), 0
-        self.messages_in, self.messages_out = 1, 0
+        self.bytes_in = len(body)
+        self.messages_in = 1
         self.status = 0
         """HTTP status of the response; 0 before there is one."""
         self.attempts = 0
@@ -122,16 +109,7 @@ class RequestCall:
         """It has a slot, and its end has not come."""
         self.on_open: asyncio.Future[None] | None = None
         """Set by who sends more body: done when there is a slot, or none will be."""
-        self._stream: TrunkStream | None = None
-        self._head: trunk_pb2.ResponseHead | None = None
         self._head_at = 0.0
-        self._in_head: bytearray | None = None
-        self._parts: deque[tuple[bytes, int]] = deque()
-        """Parts of the response's body, and the kind of the item in which each came."""
-        self._closing: Closing | None = None
-        self._failure: CallFailedError | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._body_writable: asyncio.Future[None] | None = None
         self._timeout = plane.loop.call_later(
             deployment.settings.predict_timeout_s if timeout_s is None else timeout_s, self._too_slow
         )
@@ -171,76 +149,6 @@ class RequestCall:
         if self._failure is None:
             self._opening.start()
 
-    async def head(self) -> trunk_pb2.ResponseHead:
-        """As `start`, after `begin`."""
-        while self._head is None:
-            if self._failure is not None:
-                raise self._failure
-            await self._wait()
-        return self._head
-
-    async def next_part(self) -> bytes | None:
-        """Returns the next part of the body, None after the last. Its credit goes back with the next call.
-
-        Parts of the model up to 256 KiB come as the model has made them, larger ones in pieces.
-
-        Raises:
-            CallFailedError: the rest will not come.
-        """
-        item = await self.next_piece()
-        return None if item is None else item[0]
-
-    async def next_item(self, bytes_max: int) -> bytes | None:
-        """As `next_part`, but with every item as whole as the model has made it.
-
-        Raises:
-            CallFailedError: the rest will not come, or the item has more than `bytes_max`.
-        """
-        whole = bytearray()
-        while True:
-            item = await self.next_piece()
-            if item is None:
-                return None
-            data, kind = item
-            if kind == Kind.BINARY:
-                return data
-            whole += data
-            if len(whole) > bytes_max:
-                raise CallFailedError(EndCode.MESSAGE_TOO_BIG)
-            if kind == Kind.LAST:
-                return bytes(whole)
-
-    async def next_piece(self) -> tuple[bytes, int] | None:
-        """As `next_part`, with what it is: BINARY stands for a whole item of the model, other kinds for a part of one.
-
-        Raises:
-            CallFailedError: the rest will not come.
-        """
-        while not self._parts:
-            if self._failure is not None:
-                raise self._failure
-            if self._closing is not None:
-                return None
-            await self._wait()
-        data, kind = self._parts.popleft()
-        if self._stream is not None:
-            self._stream.consumed(len(data))
-        return data, kind
-
-    async def send_body(self, data: bytes) -> bool:
-        """Sends a further part of the request's body; empty data ends it. Waits while the model takes nothing.
-
-        Returns False when the model does not want it any more.
-        """
-        stream = self._stream
-        if stream is None or self._closing is not None:
-            return False
-        self.bytes_in += len(data)
-        if not stream.send(int(Kind.BINARY), data):
-            self._body_writable = self._plane.loop.create_future()
-            await self._body_writable
-        return self._closing is None and self._failure is None
-
     def client_gone(self) -> None:
         """Nobody waits for the response any more; the model is told."""
         self._fail(CallFailedError(EndCode.CLIENT_GONE))
@@ -256,7 +164,10 @@ class RequestCall:
         if stream is None:
             return
         closing, failure = self._closing, self._failure
-        code = failure.code if failure is not None else closing.code if closing is not None else EndCode.CLIENT_GONE
+        if isinstance(failure, CallFailedError):
+            code = failure.code
+        else:
+            code = closing.code if closing is not None else EndCode.CLIENT_GONE
         stream.close(code, 1000 if code is EndCode.COMPLETED else ABNORMAL, discard=True)
         if stream.is_remote_closed:
             stream.sink = NO_SINK
@@ -298,61 +209,15 @@ class RequestCall:
         """Another deployment has taken the place of the one that was asked for."""
         self.deployment = deployment
 
-    # Sink of the stream
+    # Calls of the response
 
-    def on_segment(self, kind: int, data: bytes) -> None:
-        """A part of the response."""
-        self.bytes_out += len(data)
-        if self._head is not None:
-            self.messages_out += kind <= Kind.TEXT or kind == Kind.LAST
-            self._parts.append((data, kind))
-            self._wake()
-            return
-        assert self._stream is not None
-        self._stream.consumed(len(data))
-        if kind != Kind.BINARY:
-            self._in_head = self._in_head or bytearray()
-            self._in_head += data
-            if kind != Kind.LAST:
-                return
-            data = bytes(self._in_head)
-            self._in_head = None
-        try:
-            head = trunk_pb2.ResponseHead.FromString(data)
-        except DecodeError:
-            self._fail(CallFailedError(EndCode.INTERNAL, "The replica's answer cannot be read."))
-            return
-        if not 200 <= head.status <= 599:
-            text = f"The model answered with the status {head.status}, which is none of a response."
-            self._fail(CallFailedError(EndCode.INTERNAL, text))
-            return
-        self._head = head
+    def _failure_of(self, code: EndCode, text: str = "") -> CallFailedError:
+        return CallFailedError(code, text, retry_after=RETRY_AFTER_S if TABLE[code].retryable else 0)
+
+    def _head_came(self, head: trunk_pb2.ResponseHead) -> None:
         self.status = head.status
         self._head_at = self._plane.now()
         self._timeout.cancel()
-        self._wake()
-
-    def on_close(self, closing: Closing) -> None:
-        """The response is whole, or the replica is lost."""
-        self._closing = closing
-        if closing.code is not EndCode.COMPLETED:
-            self._failure = self._failure or CallFailedError(closing.code, closing.reason, retry_after=_retry(closing))
-        elif self._head is None:
-            self._failure = CallFailedError(EndCode.INTERNAL, "The replica has sent no response.")
-        self._wake()
-        self.on_writable()
-
-    def on_writable(self) -> None:
-        """What was queued for the model is on its way."""
-        waiter, self._body_writable = self._body_writable, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def on_accept(self, accept: trunk_pb2.AcceptStream) -> None:
-        """Never called: the opening takes the answer."""
-
-    def on_reject(self, reject: trunk_pb2.RejectStream) -> None:
-        """Never called: the opening takes the answer."""
 
     # Calls of the data plane
 
@@ -382,23 +247,7 @@ class RequestCall:
     def _too_slow(self) -> None:
         self._fail(CallFailedError(EndCode.REQUEST_TIMEOUT))
 
-    def _fail(self, failure: CallFailedError) -> None:
-        if self._failure is None:
-            self._failure = failure
-        self._wake()
-        self.on_writable()
+    def _fail(self, failure: Exception) -> None:
+        super()._fail(failure)
         if self.on_open is not None and not self.on_open.done():
             self.on_open.set_result(None)
-
-    async def _wait(self) -> None:
-        self._waiter = self._plane.loop.create_future()
-        await self._waiter
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-
-def _retry(closing: Closing) -> int:
-    return RETRY_AFTER_S if TABLE[closing.code].retryable else 0

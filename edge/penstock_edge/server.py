@@ -22,6 +22,8 @@ from penstock_edge.handshake import WebSocketHandshake
 from penstock_edge.http_app import make_http_app
 from penstock_edge.http_protocol import EdgeHttpProtocol
 from penstock_edge.inference import InferenceServer
+from penstock_edge.inner_server import InnerServer
+from penstock_edge.inner_stream import InnerStream
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.open_streams import address_text
 from penstock_edge.plane import DataPlane, new_edge_id
@@ -102,9 +104,17 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
         except OSError as error:
             raise SystemExit(f"edge: {error} (choose another with --grpc-listen)") from None
 
+    inner_server = InnerServer(plane) if config.inner_listen is not None else None
+    inner_address = ""
+    if inner_server is not None and config.inner_listen is not None:
+        try:
+            inner_address = await inner_server.start(config.inner_listen)
+        except OSError as error:
+            raise SystemExit(f"edge: {error} (choose another with --inner-listen)") from None
+
     watching: asyncio.Task[None] | None = None
     if config.controller is not None:
-        session = ControllerSession(plane, config.controller, http_address, grpc_address)
+        session = ControllerSession(plane, config.controller, http_address, grpc_address, inner_address)
         plane.stale_s = lambda: session.stale_s
         watching = loop.create_task(session.run(), name="controller session")
     else:
@@ -124,14 +134,22 @@ async def serve(config: EdgeConfig, listener: socket.socket) -> None:
     serving = loop.create_task(server.serve(sockets=[listener]), name="http server")
     await _first(serving, server.is_up)
     if not serving.done():
-        log.info("edge_serving", edge=plane.edge_id, http=http_address, grpc=grpc_address or None)
+        log.info(
+            "edge_serving",
+            edge=plane.edge_id,
+            http=http_address,
+            grpc=grpc_address or None,
+            inner=inner_address or None,
+        )
         if config.ready_file is not None:
-            _write_ready(Path(config.ready_file), http_address, grpc_address)
+            _write_ready(Path(config.ready_file), http_address, grpc_address, inner_address)
         await _first(serving, stopping)
-    await _drain(plane, server, grpc_server, config.drain_timeout_s)
+    await _drain(plane, server, grpc_server, inner_server, config.drain_timeout_s)
     await app.stop()
     if grpc_server is not None:
         await grpc_server.stop()
+    if inner_server is not None:
+        await inner_server.stop()
     server.should_exit = True
     await serving
     if watching is not None:
@@ -151,18 +169,28 @@ async def _first(task: asyncio.Task[None], event: asyncio.Event) -> None:
 
 
 async def _drain(
-    plane: DataPlane, server: uvicorn.Server, grpc_server: InferenceServer | None, timeout_s: float
+    plane: DataPlane,
+    server: uvicorn.Server,
+    grpc_server: InferenceServer | None,
+    inner_server: InnerServer | None,
+    timeout_s: float,
 ) -> None:
     """Refuses new streams, waits for the open ones, and ends those that remain with 1012."""
     plane.is_draining = True
+    if inner_server is not None:
+        inner_server.begin_drain()
     log.info("edge_draining", streams=plane.active_streams, timeout_s=timeout_s)
     if await plane.wait_idle(timeout_s):
         return
     connections: list[object] = list(server.server_state.connections)  # uvicorn's type names only its own protocols
     if grpc_server is not None:
         connections += grpc_server.calls
+    if inner_server is not None:
+        inner_server.close_admission()
+        connections += inner_server.streams
     connections += plane.calls
-    remaining = [c for c in connections if isinstance(c, (EdgeWebSocket, WebSocketHandshake, GrpcStream, RequestCall))]
+    kinds = (EdgeWebSocket, WebSocketHandshake, GrpcStream, InnerStream, RequestCall)
+    remaining = [connection for connection in connections if isinstance(connection, kinds)]
     log.info("edge_closing_streams", streams=len(remaining))
     pause = CLOSE_SPREAD_S / max(1, len(remaining))
     for number, connection in enumerate(remaining):
@@ -172,8 +200,9 @@ async def _drain(
     await plane.wait_idle(CLOSE_ANSWER_S)
 
 
-def _write_ready(path: Path, http_address: str, grpc_address: str) -> None:
-    content = json.dumps({"http": http_address, "grpc": grpc_address or None, "pid": os.getpid()})
+def _write_ready(path: Path, http_address: str, grpc_address: str, inner_address: str) -> None:
+    addresses = {"http": http_address, "grpc": grpc_address or None, "inner": inner_address or None}
+    content = json.dumps({**addresses, "pid": os.getpid()})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(content + "\n")
     temporary.replace(path)

@@ -44,13 +44,17 @@ class ControllerSession:
         address: "host:port" or "unix:/path" of the controller.
         http_address: "host:port" that this edge serves.
         grpc_address: the same for gRPC; empty when it is off.
+        inner_address: the same for trunks of runners; empty when it is off.
     """
 
-    def __init__(self, plane: DataPlane, address: str, http_address: str, grpc_address: str) -> None:
+    def __init__(
+        self, plane: DataPlane, address: str, http_address: str, grpc_address: str, inner_address: str = ""
+    ) -> None:
         self._plane = plane
         self._address = address
         self._http_address = http_address
         self._grpc_address = grpc_address
+        self._inner_address = inner_address
         self._started_at = Timestamp()
         self._started_at.FromNanoseconds(time.time_ns())
         self._heard_at = plane.now()
@@ -141,6 +145,7 @@ class ControllerSession:
                 pid=os.getpid(),
                 http_address=self._http_address,
                 grpc_address=self._grpc_address,
+                inner_address=self._inner_address,
                 version=__version__,
                 snapshot_epoch=plane.snapshot_epoch,
                 snapshot_version=plane.snapshot_version,

@@ -48,6 +48,7 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
     if grpc_listen is not None:
         grpc_listen, held_grpc = _hold(grpc_listen)
         held.append(held_grpc)
+    inner_addresses = inner_listens(config.inner_listen, config.workers)
     places = [_Place() for _ in range(config.workers)]
     signals = 0
 
@@ -65,8 +66,15 @@ def run_workers(config: EdgeConfig, listener: socket.socket) -> int:
         command = _command(config, address, grpc_listen)
         while True:
             now = time.monotonic()
-            for place in places:
-                _keep(place, command, environment, config.lifeline_fd, now, is_stopping=signals > 0)
+            for place, inner in zip(places, inner_addresses, strict=True):
+                _keep(
+                    place,
+                    [*command, "--inner-listen", inner],
+                    environment,
+                    config.lifeline_fd,
+                    now,
+                    is_stopping=signals > 0,
+                )
                 # Here and not in the handler of the signal: that one could come while a worker is being started.
                 while place.process is not None and place.signals_told < signals:
                     place.process.send_signal(signal.SIGTERM)
@@ -110,6 +118,14 @@ def _hold(grpc_listen: str) -> tuple[str, socket.socket]:
     held.bind((host, port))
     chosen = held.getsockname()[1]
     return (f"[{host}]:{chosen}" if ":" in host else f"{host}:{chosen}"), held
+
+
+def inner_listens(inner_listen: str | None, workers: int) -> list[str]:
+    """Returns the `--inner-listen` of each worker: a port of its own, because callers choose between them."""
+    if inner_listen is None:
+        return ["off"] * workers
+    host, _, port = inner_listen.rpartition(":")
+    return [f"{host}:{int(port) + index if int(port) else 0}" for index in range(workers)]
 
 
 def _command(config: EdgeConfig, address: str, grpc_listen: str | None) -> list[str]:

@@ -54,6 +54,9 @@ class Commands(Protocol):
     def reload(self, reload_id: str) -> None:
         """Answers later with `ControlLine.answer_reload`."""
 
+    def peers(self, peers: control_pb2.ChainPeers) -> None:
+        """The other chainlets of the chain, and the edges through which they are called."""
+
 
 class StatusSource(Protocol):
     """Where the statuses come from. Called on the control thread, also while the loop is blocked."""
@@ -243,6 +246,8 @@ class ControlLine:
                 self._commands.set_capacity(max(1, response.set_limits.stream_capacity))
             case "reload":
                 self._commands.reload(response.reload.reload_id)
+            case "chain_peers":
+                self._commands.peers(response.chain_peers)
             case None:
                 # A command of a newer controller; nothing that we know was asked for.
                 _log.warning("unknown_command_ignored", epoch=response.epoch)

@@ -30,6 +30,7 @@ import structlog
 from penstock.state_dir import write_atomically
 from penstock.truss import ConfigError, PenstockSettings, TrussConfig, load_config
 from penstock_runner.attach_state import Status
+from penstock_runner.chain_member import ChainMember, is_chainlet
 from penstock_runner.control import ControlLine
 from penstock_runner.control_messages import Identity
 from penstock_runner.environment_watch import environment_file, first_environment
@@ -74,6 +75,7 @@ class RunnerProcess:
         self._server: Server | None = None
         self._replica = Replica(None, self._loop, self._cut_streams)
         self._line: ControlLine | None = None
+        self._chain: ChainMember | None = None
         self._load_thread: threading.Thread | None = None
         self._run_facts: dict[str, object] = {}
         self._restart_reason: str | None = None
@@ -86,6 +88,13 @@ class RunnerProcess:
     async def run(self) -> int:
         """Returns the exit status once there is nothing left to serve."""
         self._watch_signals()
+        try:
+            return await self._run()
+        finally:
+            if self._chain is not None:
+                await self._chain.stop()
+
+    async def _run(self) -> int:
         try:
             config = load_config(self._options.model_dir)
             for warning in config.warnings:
@@ -113,6 +122,9 @@ class RunnerProcess:
             raise ModelLoadError(f"--listen: cannot listen on {options.listen}: {describe_exception(exc)}") from exc
         self._server = server
         self._replica = Replica(server, self._loop, self._cut_streams)
+        if self._options.controller is not None and is_chainlet(config):
+            self._chain = ChainMember(self._options.replica_id)
+            self._replica.on_peers = self._chain.take
         self._write_run_file(address)
         self._attach(address)
         _log.info("runner_listening", address=address, pid=os.getpid(), deployment=options.deployment_name)

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 from starlette.types import ASGIApp
 
+from penstock.api.control.v1 import control_pb2
 from penstock_runner.attach_state import State, Status
 from penstock_runner.lag import LoopLag
 from penstock_runner.memory_watch import MemoryWatch
@@ -65,7 +66,8 @@ class Server(Protocol):
 class Replica:
     """Reads statuses for the control thread and carries its commands out on the loop.
 
-    `read`, `measured`, `drain`, `undrain` and `set_capacity` are called on the control thread, the rest on the loop's.
+    `read`, `measured`, `peers`, `drain`, `undrain` and `set_capacity` are called on the control thread, the rest on the
+    loop's.
     """
 
     def __init__(
@@ -85,6 +87,8 @@ class Replica:
         self._grace: asyncio.TimerHandle | None = None
         self._announcements: set[asyncio.Task[None]] = set()
         self.on_change: Callable[[], None] = lambda: None
+        self.on_peers: Callable[[control_pb2.ChainPeers], None] = lambda _peers: None
+        """Called on the control thread; set before there is one."""
         self.answer_drain: Callable[[str, bool, int], None] = lambda _drain_id, _accepted, _active: None
         self.answer_reload: Callable[[str, Reloaded], None] = lambda _reload_id, _reloaded: None
 
@@ -165,6 +169,10 @@ class Replica:
     def _message(self) -> str:
         notes = (self._life.note if self._life is not None else "", self._memory.note)
         return "; ".join(note for note in notes if note)
+
+    def peers(self, peers: control_pb2.ChainPeers) -> None:
+        """Hands on what the controller says of the other chainlets."""
+        self.on_peers(peers)
 
     def reload(self, reload_id: str) -> None:
         """Has the model's code imported anew, and answers."""

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import grpc
 import grpc.aio
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -16,8 +15,8 @@ from starlette.types import ASGIApp
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.endpoint import Endpoint, Role
-from penstock.trunk.limits import BATCH_WIRE_BYTES_MAX
-from penstock.trunk.pump import Writer, read_all
+from penstock.trunk.pump import Writer
+from penstock.trunk.served import SERVER_OPTIONS, TRUNK_SERVICE, serve_trunk, trunk_handlers
 from penstock.trunk.stream import TrunkStream
 from penstock.truss.settings import PenstockSettings
 from penstock_runner.model.loaded import LoadedModel
@@ -25,22 +24,6 @@ from penstock_runner.sessions import Sessions
 from penstock_runner.slots import Slots
 
 log = structlog.get_logger("runner")
-
-TRUNK_SERVICE = trunk_pb2.DESCRIPTOR.services_by_name["TrunkService"].full_name
-
-SERVER_OPTIONS = [
-    ("grpc.max_receive_message_length", BATCH_WIRE_BYTES_MAX),
-    ("grpc.max_send_message_length", BATCH_WIRE_BYTES_MAX),
-    ("grpc.so_reuseport", 0),
-    # Edges ping every 20 s also without data; the default minimum of 5 min would end their connections.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-    ("grpc.keepalive_time_ms", 20_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-]
-
-LAST_WRITE_S = 2.0
-"""Time for the write that is under way when a trunk ends."""
 
 
 class RunnerServer:
@@ -103,8 +86,7 @@ class RunnerServer:
             OSError: the address cannot be bound.
         """
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        handler: Any = grpc.stream_stream_rpc_method_handler(self._connect)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(TRUNK_SERVICE, {"Connect": handler}),))
+        server.add_generic_rpc_handlers(trunk_handlers(self._connect))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((TRUNK_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         await self._health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -197,29 +179,12 @@ class RunnerServer:
         def on_open(stream: TrunkStream, request: trunk_pb2.OpenStream) -> None:
             self._sessions.open(endpoint, stream, request)
 
-        endpoint = Endpoint(Role.RUNNER, self._replica_id, on_output=writer.wake, on_open=on_open)
-        self._endpoints.add(endpoint)
-        writing = asyncio.get_running_loop().create_task(writer.run(context, endpoint))
-        handler = asyncio.current_task()
-        assert handler is not None
-        # Without its writer a trunk would hang in silence; cancelling the handler ends the call.
-        writing.add_done_callback(
-            lambda _: None if writer.is_stopped or endpoint.fault is not None else handler.cancel()
-        )
-        detail = "call was cancelled"
-        try:
-            if self._slots.is_draining:
-                endpoint.go_away("draining")
-            detail = await read_all(context, endpoint)
-        finally:
-            # Not awaited before the streams are told: nothing may come between the loss and the news of it.
-            endpoint.lose(detail)
+        def on_end(detail: str) -> None:
             self._endpoints.discard(endpoint)
             log.info("trunk_ended", edge=endpoint.peer_name, detail=detail)
-            # grpc.aio cannot end a call in which a write is pending: the edge would never hear of the end.
-            writer.stop()
-            try:
-                await asyncio.wait({writing}, timeout=LAST_WRITE_S)
-            finally:
-                writing.cancel()
-                await asyncio.gather(writing, return_exceptions=True)
+
+        endpoint = Endpoint(Role.RUNNER, self._replica_id, on_output=writer.wake, on_open=on_open)
+        self._endpoints.add(endpoint)
+        if self._slots.is_draining:
+            endpoint.go_away("draining")
+        await serve_trunk(context, endpoint, writer, on_end=on_end)

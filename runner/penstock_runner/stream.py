@@ -52,6 +52,7 @@ class ModelStream:
         "_loop",
         "_message_bytes_max",
         "_on_close",
+        "_on_gone",
         "_parts",
         "_parts_kind",
         "_reader",
@@ -73,6 +74,7 @@ class ModelStream:
         self._loop = loop
         self._message_bytes_max = message_bytes_max
         self._on_close: Callable[[], None] | None = on_close
+        self._on_gone: Callable[[], object] | None = None
         self._inbox: deque[tuple[int, bytes]] = deque()
         self._parts: BytesIO | None = None
         """The message that is being put together. It grows in place: joining 100 MiB at once would stop the loop for
@@ -141,6 +143,10 @@ class ModelStream:
                 self._reader.set_result(None)
             self._reader = None
         self._wake_writers()
+        on_gone, self._on_gone = self._on_gone, None
+        if on_gone is not None:
+            self._is_disconnect_told = True
+            on_gone()
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
@@ -162,6 +168,17 @@ class ModelStream:
                 writer.set_result(None)
 
     # Calls of the model
+
+    def on_gone(self, callback: Callable[[], object]) -> None:
+        """Has `callback` called as soon as the client has left, at once if it has.
+
+        The model counts as told then, whatever it has not yet received: it may clean up.
+        """
+        if self.closing is None:
+            self._on_gone = callback
+        else:
+            self._is_disconnect_told = True
+            callback()
 
     async def receive(self) -> MutableMapping[str, Any]:
         """ASGI receive. Waits for a message; once the client has left and all was taken, tells of it, every time."""

@@ -14,6 +14,9 @@ from penstock_runner.stream import ModelStream
 MODEL_PATH = "/v1/websocket"
 """What a Truss server's own WebSocket path is, and so what models find in `websocket.url`."""
 
+ON_GONE = "penstock.on_gone"
+"""Key in the extensions of the scope: a function that takes what is called once the client has left. Chainlets ask."""
+
 _APP = Starlette()
 """What `websocket.app` gives; it has no routes."""
 
@@ -38,7 +41,7 @@ def make_websocket(request: trunk_pb2.OpenStream, stream: ModelStream) -> WebSoc
         "subprotocols": list(request.subprotocols),
         "path_params": {},
         "state": {},
-        "extensions": {},
+        "extensions": {ON_GONE: stream.on_gone},
         "app": _APP,
     }
     websocket = WebSocket(scope, receive=stream.receive, send=stream.send)

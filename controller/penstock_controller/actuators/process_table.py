@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from penstock.state_dir import write_atomically
+
+_RECORD = re.compile(r"\.?(?P<replica>.+?)(\.spawn)?\.json(\..*)?")
+"""Files of the run folder: "x.json", "x.spawn.json", or one that is being written, ".x.json.k2j5h3l1". Ids of replicas
+may have dots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,8 @@ def delete_records(run_dir: Path, replica_id: str) -> None:
 def delete_other_records(run_dir: Path, alive: Collection[str]) -> None:
     """Deletes all that is in the folder of replicas that do not live, damaged and half-written records included."""
     for path in run_dir.iterdir():
-        # "x.json", "x.spawn.json", or one that is being written: ".x.json.k2j5h3l1".
-        if ".json" in path.name and path.name.lstrip(".").partition(".")[0] not in alive:
+        record = _RECORD.fullmatch(path.name)
+        if record is not None and record["replica"] not in alive:
             path.unlink(missing_ok=True)
 
 

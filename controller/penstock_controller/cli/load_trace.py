@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, load_pb2
 from penstock_controller.cli.quantities import rfc3339, to_seconds, wall_seconds
 
 KIND = "penstock-load-trace"
@@ -49,7 +49,7 @@ class LoadTrace:
         self._reconnected = self._begun
         self._controller = controller.controller_id
 
-    def load(self, response: admin_pb2.RecordLoadResponse, now: float) -> list[str]:
+    def load(self, response: load_pb2.RecordLoadResponse, now: float) -> list[str]:
         """Takes an answer of RecordLoad."""
         lines = []
         at = rfc3339(response.at)
@@ -85,7 +85,7 @@ class LoadTrace:
         self.gaps += 1
         return _line(kind="gap", t=self._last, at=self._last_at, until_t=until, restarted=self._restarted)
 
-    def _load(self, load: admin_pb2.DeploymentLoad, t: float, at: str) -> str:
+    def _load(self, load: load_pb2.DeploymentLoad, t: float, at: str) -> str:
         new = load.deployment_id not in self._totals
         totals = self._totals.setdefault(load.deployment_id, _Totals())
         totals.take(load, from_here=self._restarted if not new else not self._begun)
@@ -124,7 +124,7 @@ class _Totals:
         self._admitted_seen = 0
         self._refused_seen = 0
 
-    def take(self, load: admin_pb2.DeploymentLoad, *, from_here: bool) -> None:
+    def take(self, load: load_pb2.DeploymentLoad, *, from_here: bool) -> None:
         """Adds what came since the last time; with `from_here` nothing is known of it."""
         if not from_here:
             self.admitted += max(0, load.admitted_total - self._admitted_seen)

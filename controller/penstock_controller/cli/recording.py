@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Literal, Self, TextIO
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, load_pb2
 from penstock_controller.cli import exit_status
 from penstock_controller.cli.failures import CommandError
 from penstock_controller.cli.following import follow
@@ -25,10 +25,10 @@ def record(arguments: argparse.Namespace, env: Mapping[str, str]) -> int:
     """
     trace = LoadTrace(arguments.deployment)
 
-    def attempt(stub: admin_pb2_grpc.AdminServiceStub, left_s: float | None) -> Iterator[admin_pb2.RecordLoadResponse]:
+    def attempt(stub: admin_pb2_grpc.AdminServiceStub, left_s: float | None) -> Iterator[load_pb2.RecordLoadResponse]:
         answer_s = arguments.timeout if left_s is None else min(arguments.timeout, left_s)
         trace.connected(stub.GetStatus(admin_pb2.GetStatusRequest(), timeout=answer_s).controller)
-        yield from stub.RecordLoad(admin_pb2.RecordLoadRequest(deployment=arguments.deployment), timeout=left_s)
+        yield from stub.RecordLoad(load_pb2.RecordLoadRequest(deployment=arguments.deployment), timeout=left_s)
 
     try:
         with _TraceFile(arguments.record) as file:

@@ -70,6 +70,8 @@ class ScalingConfig:
     """The deployment is being removed."""
     superseded: bool = False
     """No environment points to it any more: least replicas are 0, and idle ones go without a delay."""
+    needed_by: str = ""
+    """Streams that may still call it although it is superseded, for people: the last replica stays, and the delays."""
     wanted_soon: bool = False
     """A promotion waits for its first ready replica: least replicas are 1."""
     initial: bool = False

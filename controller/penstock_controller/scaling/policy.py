@@ -6,8 +6,10 @@ simulator run the same code.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from penstock_controller.scaling.config import Metric, ScalingConfig
-from penstock_controller.scaling.decision import Decision, PolicyState
+from penstock_controller.scaling.decision import Decision, PolicyState, Reason
 from penstock_controller.scaling.observation import Observation
 from penstock_controller.scaling.requests import decide_requests
 from penstock_controller.scaling.situation import Situation, survey
@@ -35,6 +37,7 @@ RULES = {
     "window": "the average number of requests over autoscaling_window asks for more",
     "low_load": "the average asked for less during scale_down_delay: replicas without requests go",
     "at_max": "the load asks for more, but max_replica is reached",
+    "needed": "open streams on other chainlets of a superseded version may call this one: its last replica stays",
     "steady": "nothing has to change",
 }
 """Every rule that a decision may name, with what it means."""
@@ -87,8 +90,17 @@ def decide(config: ScalingConfig, state: PolicyState, observation: Observation, 
     if situation.places > situation.maximum:
         return _forced(situation, situation.maximum, "above_max", f"max_replica is {situation.maximum}")
     if config.settings.metric is Metric.REQUESTS:
-        return decide_requests(situation)
-    return decide_streams(situation)
+        return _explained(situation, decide_requests(situation))
+    return _explained(situation, decide_streams(situation))
+
+
+def _explained(situation: Situation, decision: Decision) -> Decision:
+    """Says why a deployment that nothing points to keeps its last replica."""
+    is_last = situation.floor == "needed" and 0 < decision.target <= situation.minimum
+    if not is_last or decision.reason.rule != "steady":
+        return decision
+    why = situation.config.needed_by
+    return replace(decision, reason=Reason("needed", why, "; ".join(filter(None, (decision.reason.blocked, why)))))
 
 
 def _forced(situation: Situation, target: int, rule: str, text: str) -> Decision:

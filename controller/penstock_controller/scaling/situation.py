@@ -41,7 +41,7 @@ class Situation:
     @property
     def winding_down(self) -> bool:
         """Nothing leads here any more: what is idle goes at once, and no spare is kept."""
-        return self.config.superseded and not self.config.wanted_soon
+        return self.config.superseded and not self.config.wanted_soon and not self.config.needed_by
 
     @property
     def vacant(self) -> int:
@@ -143,7 +143,7 @@ def survey(config: ScalingConfig, state: PolicyState, observation: Observation, 
     slots = max(1, settings.max_concurrency)
     census = count(observation, slots, now, idle_since=state.idle_since, starting=state.starting)
     places = max(state.target, census.present)
-    minimum, floor = _floor(config)
+    minimum, floor = _floor(config, places)
     maximum = max(0, settings.max_replica)
     return Situation(
         config=config,
@@ -171,12 +171,15 @@ def next_removal(due_at: float, now: float) -> str:
     return f"next removal possible in {seconds_left(due_at, now)}"
 
 
-def _floor(config: ScalingConfig) -> tuple[int, str]:
+def _floor(config: ScalingConfig, places: int) -> tuple[int, str]:
     minimum = 0 if config.superseded else max(0, config.settings.min_replica)
     if minimum == 0 and config.wanted_soon:
         return 1, "promotion"
     if minimum == 0 and config.initial:
         return 1, "initial"
+    if minimum == 0 and config.needed_by:
+        # Without a replica it starts one for a stream that calls it, as any other.
+        return min(1, places), "needed"
     return minimum, "min_replica"
 
 

@@ -14,6 +14,7 @@ from penstock_controller.operations import ReplicaChange
 from penstock_controller.records import Deployment
 from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.services.artifacts import AdminArtifacts
+from penstock_controller.services.chains import AdminChains, created_chain
 from penstock_controller.services.deployments import AdminDeployments
 from penstock_controller.services.logs import AdminLogs
 from penstock_controller.services.reading import STREAMS_MAX, Context
@@ -21,7 +22,8 @@ from penstock_controller.services.refusal import refuse
 
 DEPLOYMENTS_MAX = 1000
 REPLICAS_MAX = 1000
-"""Deployments and replicas in one request."""
+CHAINS_MAX = 100
+"""Deployments, replicas and chains in one request."""
 
 REASON_BYTES_MAX = 123
 """A close frame has no room for more."""
@@ -38,7 +40,7 @@ _CHANGES = {
 }
 
 
-class Admin(AdminArtifacts, AdminDeployments, AdminLogs):
+class Admin(AdminArtifacts, AdminChains, AdminDeployments, AdminLogs):
     """All of AdminService."""
 
     async def ApplyDeployments(
@@ -47,13 +49,20 @@ class Admin(AdminArtifacts, AdminDeployments, AdminLogs):
         try:
             if len(request.deployments) > DEPLOYMENTS_MAX:
                 raise InvalidRequestError(f"deployments: at most {DEPLOYMENTS_MAX} may be given")
+            if len(request.chains) > CHAINS_MAX:
+                raise InvalidRequestError(f"chains: at most {CHAINS_MAX} may be given")
             deployments = [await self._prepare(spec) for spec in request.deployments]
-            _refuse_conflicts(deployments)
-            await self._parts.reconciler.operations.apply(deployments, prune=request.prune)
+            chains = [await self._prepare_chain(spec, spec.environment or PRODUCTION) for spec in request.chains]
+            _refuse_conflicts([*deployments, *(chain.entrypoint for chain in chains)])
+            existed = await self._parts.reconciler.operations.apply(deployments, prune=request.prune, chains=chains)
         except ControllerError as error:
             await refuse(context, error)
         return admin_pb2.ApplyDeploymentsResponse(
-            deployments=[admin_pb2.AppliedDeployment(name=d.name, deployment_id=d.deployment_id) for d in deployments]
+            deployments=[admin_pb2.AppliedDeployment(name=d.name, deployment_id=d.deployment_id) for d in deployments],
+            chains=[
+                created_chain(chain, chain.entrypoint.environments[0], existed=was_there)
+                for chain, was_there in zip(chains, existed, strict=True)
+            ],
         )
 
     async def StopReplicas(
@@ -135,6 +144,7 @@ class Admin(AdminArtifacts, AdminDeployments, AdminLogs):
             from_deployment_id=outcome.from_deployment_id,
             open_streams=outcome.open_streams,
             pending=outcome.pending,
+            chainlets=outcome.chainlets,
         )
 
     async def CloseStreams(
@@ -199,7 +209,8 @@ def _refuse_conflicts(deployments: list[Deployment]) -> None:
         for environment in deployment.environments:
             other = seen.setdefault((deployment.name, environment), deployment)
             if other is not deployment:
+                where = "model_name in its config.yaml, or the name of the chain"
                 raise InvalidRequestError(
                     f"name: {other.source} and {deployment.source} are both named {deployment.name!r}; "
-                    "give one another name (model_name in its config.yaml)"
+                    f"give one another name ({where})"
                 )

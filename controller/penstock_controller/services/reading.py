@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, load_pb2
 from penstock_controller.artifacts import ArtifactStore
 from penstock_controller.conversion import autoscaling_to_wire, decision_to_wire, duration, event_to_wire, timestamp
 from penstock_controller.edge_queries import EdgeQueries
@@ -190,14 +190,14 @@ class AdminReads(admin_pb2_grpc.AdminServiceServicer):
                 await journal.written.wait(WATCH_LOOK_S)
 
     async def RecordLoad(  # type: ignore[override]  # a coroutine that writes; see RunnerRegistry.Attach
-        self, request: admin_pb2.RecordLoadRequest, context: Context
+        self, request: load_pb2.RecordLoadRequest, context: Context
     ) -> None:
         parts, world = self._parts, self._parts.reconciler.world
         try:
             deployment_id = parts.deployment_id(request.deployment)
         except ControllerError as error:
             await refuse(context, error)
-        told: dict[str, admin_pb2.DeploymentLoad] = {}
+        told: dict[str, load_pb2.DeploymentLoad] = {}
         cold_starts = world.load.cold_start_count
         is_first = True
         while not self._is_ending:
@@ -216,18 +216,18 @@ class AdminReads(admin_pb2_grpc.AdminServiceServicer):
             if changed or is_first:
                 is_first = False
                 told = {load.deployment_id: load for load in loads}
-                await context.write(admin_pb2.RecordLoadResponse(at=timestamp(parts.wall()), loads=changed))
+                await context.write(load_pb2.RecordLoadResponse(at=timestamp(parts.wall()), loads=changed))
             # In this order: what rings during the sleep is seen by the look that follows.
             await world.changes.wait(WATCH_LOOK_S)
             await asyncio.sleep(RECORD_INTERVAL_S)
 
 
-def _load(parts: AdminParts, deployment: Deployment, cold_starts_after: int) -> admin_pb2.DeploymentLoad:
+def _load(parts: AdminParts, deployment: Deployment, cold_starts_after: int) -> load_pb2.DeploymentLoad:
     world = parts.reconciler.world
     deployment_id = deployment.deployment_id
     own = [r for r in world.registry.replicas() if r.deployment_id == deployment_id]
     demands = world.registry.edges.demands(deployment_id, parts.clock())
-    return admin_pb2.DeploymentLoad(
+    return load_pb2.DeploymentLoad(
         deployment_id=deployment_id,
         name=deployment.name,
         active_streams=sum(r.active_streams for r in own),

@@ -28,6 +28,10 @@ from penstock_runner.model.loaded import LoadedModel, format_user_traceback
 from penstock_runner.model.old_imports import OldImports
 from penstock_runner.model.user_modules import UserModules
 
+TAKE_OVER = "penstock_take_over"
+"""Method of a model that has to do with objects inside of it what is done with the model: the chainlet in one of
+`penstock.chains`. It gets `successor`, and what makes the error for a change that needs a restart."""
+
 _one_at_a_time = threading.Lock()
 _made_in_vain: list[object] = []
 """Grows by one for each refused class that has a `__del__`: code that somebody has saved by hand."""
@@ -67,9 +71,15 @@ def _load_anew(current: LoadedModel, directory: Path, config: TrussConfig) -> Lo
     instance = successor(current.instance, model_class)
     try:
         definition = check_model(instance)
+        take_over = getattr(instance, TAKE_OVER, None)
+        if take_over is not None:
+            take_over(successor, _restart_needed)
     except ModelDefinitionError as exc:
         _give_up(instance)
         raise HotReloadError(f"ModelDefinitionError: {exc} ({model_file.relative_to(directory)})") from None
+    except BaseException:
+        _give_up(instance)
+        raise
     kept = (current.instance,) if _is_end_noticed(current.instance) else ()
     return LoadedModel(
         instance=instance,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class Permit:
@@ -50,7 +51,8 @@ class Permits:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self._waiters.remove(waiter)
+                with suppress(ValueError):  # `put_back` has passed over it before this task ran
+                    self._waiters.remove(waiter)
             else:
                 # The permit was handed over in the same moment.
                 self.put_back()

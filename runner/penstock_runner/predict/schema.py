@@ -22,6 +22,10 @@ def make_schema(definition: ModelDefinition) -> dict[str, Any] | None:
     model, the output with a model M, a generator, an awaitable of M, or a union of M (or an awaitable of it) and a
     generator.
     """
+    own = getattr(getattr(definition.predict, "__self__", None), "penstock_schema", None)
+    if own is not None:  # a chainlet, whose `predict` takes the request as it is
+        schema: dict[str, Any] | None = own()
+        return schema
     first = definition.preprocess or definition.predict
     last = definition.postprocess or definition.predict
     if first is None or last is None:

@@ -27,6 +27,7 @@ ITEM_OVERHEAD_BYTES = 64
 LEFTOVERS_MAX = 64
 """Generators that may go on after their stream was cut, per replica; beyond that a cut one is cancelled."""
 MEDIA_TYPE = b"application/octet-stream"
+"""Of a generator that names none itself, as those of chainlets do (`penstock_media_type`)."""
 
 END: Any = object()
 """What `next_item` returns after the last item."""
@@ -196,7 +197,7 @@ class Streamer:
             # Not in `_produce`: a task that is cancelled before its first step runs none of it.
             producer.add_done_callback(lambda _producer: permit.release())
         try:
-            gone = await self._consume(buffer, send)
+            gone = await self._consume(buffer, getattr(generator, "penstock_media_type", MEDIA_TYPE), send)
         except StreamReadTimeoutError:
             buffer.drop()
             self._leave(producer)
@@ -220,10 +221,10 @@ class Streamer:
             raise
         return b"".join(parts).decode(errors="replace")
 
-    async def _consume(self, buffer: ItemBuffer, send: Send) -> OSError | None:
+    async def _consume(self, buffer: ItemBuffer, media_type: bytes, send: Send) -> OSError | None:
         gone: OSError | None = None
         try:
-            headers = [(b"content-type", MEDIA_TYPE)]
+            headers = [(b"content-type", media_type)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             while (item := await buffer.get(self._read_timeout_s)) is not None:
                 await send({"type": "http.response.body", "body": item, "more_body": True})

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from penstock.cli import exit_status
 from penstock.cli.call import arguments as call
+from penstock.cli.chains import arguments as chains
 from penstock.cli.command_error import CommandError, ReaderGoneError
 from penstock.cli.init import arguments as init
 from penstock.cli.logs import arguments as logs
@@ -23,6 +24,7 @@ _SUBCOMMANDS: tuple[Callable[[argparse._SubParsersAction[argparse.ArgumentParser
     call.add_parser,
     push.add_parser,
     logs.add_parser,
+    chains.add_parser,
     run_python.add_parser,
 )
 """Each adds its parser, with the default `run`: a function of the parsed arguments that returns the exit status.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from penstock.preparation.deferred_signals import deferred_signals
 from penstock.preparation.errors import PreparationError
 from penstock.preparation.output_lines import OutputLines
 
@@ -73,8 +74,35 @@ def run_program(
         PreparationError: It cannot be started.
     """
     started_at = told_at = time.monotonic()
+    process: subprocess.Popen[bytes] | None = None
+    output: _Output | None = None
+    timed_out = False
     try:
-        process = subprocess.Popen(
+        with deferred_signals():
+            process = _started(argv, cwd, env, lock_fd)
+            output = _Output(process, report)
+        while not _has_ended(process.pid):
+            now = time.monotonic()
+            if now - started_at >= timeout_s:
+                timed_out = True
+                break
+            if now - max(output.heard_at, told_at) >= HEARTBEAT_S:
+                told_at = now
+                report(f"  … still running after {now - started_at:.0f} s")
+            time.sleep(POLL_S)
+    finally:
+        with deferred_signals():
+            if process is not None:
+                _kill_group(process.pid)
+                process.wait()
+            if output is not None:
+                output.finish()
+    return Finished(process.returncode, tuple(output.tail), timed_out)
+
+
+def _started(argv: Sequence[str], cwd: Path, env: Mapping[str, str], lock_fd: int | None) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
             argv,
             cwd=cwd,
             env=env,
@@ -86,24 +114,6 @@ def run_program(
         )
     except OSError as exc:
         raise PreparationError(f"{argv[0]} cannot be started: {exc.strerror or exc}") from None
-    assert process.stdout is not None
-    output = _Output(process.stdout, report)
-    timed_out = False
-    try:
-        while not _has_ended(process.pid):
-            now = time.monotonic()
-            if now - started_at >= timeout_s:
-                timed_out = True
-                break
-            if now - max(output.heard_at, told_at) >= HEARTBEAT_S:
-                told_at = now
-                report(f"  … still running after {now - started_at:.0f} s")
-            time.sleep(POLL_S)
-    finally:
-        _kill_group(process.pid)
-        process.wait()
-        output.finish()
-    return Finished(process.returncode, tuple(output.tail), timed_out)
 
 
 def _has_ended(pid: int) -> bool:
@@ -122,10 +132,11 @@ def _kill_group(pid: int) -> None:
 class _Output:
     """Reads a program's output in a thread, so that the time limit holds while it is silent."""
 
-    def __init__(self, pipe: IO[bytes], report: Report) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], report: Report) -> None:
+        assert process.stdout is not None, "it is started with a pipe"
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self.heard_at = time.monotonic()
-        self._pipe = pipe
+        self._pipe: IO[bytes] = process.stdout
         self._report = report
         self._thread = threading.Thread(target=self._read, name="build output", daemon=True)
         self._thread.start()

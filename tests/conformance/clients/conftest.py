@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 PACKAGES = ("ws@8.18.3", "wscat@6.1.0")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform() -> Iterator[Platform]:
     with running_platform(["examples/echo", "examples/voice_activity", HERE / "closing_model"]) as running:
         yield running

@@ -17,7 +17,7 @@ APART = {"slow_load", "hot_reload"}
 """Models that a test starts itself: one loads as long as the test wants, one is changed while it runs."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUSS_SECRET_from_environment", "swordfish")
@@ -27,14 +27,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
             yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def door(platform: Platform) -> OpenDoor:
     """Gives the HTTP address of a model."""
     address = platform.http.removeprefix("http://")
     return lambda model: ModelDoor(address, model)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def grpc_door(platform: Platform) -> Callable[[str], GrpcDoor]:
     """Gives the gRPC address of a model."""
     return lambda model: GrpcDoor(platform, model)

@@ -4,11 +4,15 @@ What it does is told by files in the folder $FAKE_RUNNER_DIR, which may change w
     streams        number of active streams
     fail_load      its content is reported as the reason why the model cannot be loaded
     silent         it never attaches
+    streams.ID     number of active streams of the deployment ID
+    loading.ID     the replicas of the deployment ID do not get ready
+What its chain is made of, as it was told last, stands in peers.REPLICA.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import queue
@@ -41,16 +45,20 @@ class FakeRunner:
     def streams(self) -> int:
         if self.drain_deadline is not None and time.monotonic() >= self.drain_deadline:
             return 0
-        try:
-            return int((self.behaviour / "streams").read_text() or 0)
-        except (FileNotFoundError, ValueError):
-            return 0
+        for name in (f"streams.{self.arguments.deployment_id}", "streams"):
+            try:
+                return int((self.behaviour / name).read_text() or 0)
+            except (FileNotFoundError, ValueError):
+                pass
+        return 0
 
     def status(self) -> control_pb2.ReplicaStatus:
         self.sequence += 1
         state, message = control_pb2.REPLICA_STATE_READY, ""
         if (self.behaviour / "fail_load").exists():
             state, message = control_pb2.REPLICA_STATE_FAILED, (self.behaviour / "fail_load").read_text()
+        elif (self.behaviour / f"loading.{self.arguments.deployment_id}").exists():
+            state = control_pb2.REPLICA_STATE_STARTING
         elif self.draining:
             state = control_pb2.REPLICA_STATE_DRAINING
         return control_pb2.ReplicaStatus(
@@ -88,20 +96,23 @@ class FakeRunner:
                 last = status
 
     def attach_forever(self) -> None:
-        with grpc.insecure_channel(
-            self.arguments.controller, options=[("grpc.max_reconnect_backoff_ms", 200)]
-        ) as channel:
-            stub = control_pb2_grpc.RunnerRegistryServiceStub(channel)
-            while not self.ended.is_set():
-                answers: queue.Queue[control_pb2.AttachRequest | None] = queue.Queue()
-                try:
-                    for response in stub.Attach(self.requests(answers)):
-                        if response.WhichOneof("kind") == "drain":
-                            answers.put(self.drain(response.drain))
-                except grpc.RpcError:
-                    pass
-                answers.put(None)
-                self.ended.wait(0.1)
+        while not self.ended.is_set():
+            answers: queue.Queue[control_pb2.AttachRequest | None] = queue.Queue()
+            # As a real runner does: a fresh channel and subchannel each time, or gRPC backs off for seconds.
+            with (
+                contextlib.suppress(grpc.RpcError),
+                grpc.insecure_channel(
+                    self.arguments.controller, options=[("grpc.use_local_subchannel_pool", 1)]
+                ) as channel,
+            ):
+                stub = control_pb2_grpc.RunnerRegistryServiceStub(channel)
+                for response in stub.Attach(self.requests(answers)):
+                    if response.WhichOneof("kind") == "drain":
+                        answers.put(self.drain(response.drain))
+                    elif response.WhichOneof("kind") == "chain_peers":
+                        write(self.behaviour / f"peers.{self.arguments.replica_id}", str(response.chain_peers))
+            answers.put(None)
+            self.ended.wait(0.1)
 
     def drain(self, drain: control_pb2.Drain) -> control_pb2.AttachRequest:
         accepted = not (drain.if_idle and self.streams())
@@ -111,6 +122,12 @@ class FakeRunner:
                 self.drain_deadline = time.monotonic() + drain.grace.seconds + drain.grace.nanos / 1e9
         result = control_pb2.DrainResult(drain_id=drain.drain_id, accepted=accepted, active_streams=self.streams())
         return control_pb2.AttachRequest(drain_result=result)
+
+
+def write(path: Path, text: str) -> None:
+    """Nobody sees half of it."""
+    path.with_name(f".{path.name}").write_text(text)
+    path.with_name(f".{path.name}").replace(path)
 
 
 def main() -> int:

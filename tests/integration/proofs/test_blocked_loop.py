@@ -13,10 +13,11 @@ from penstock_testing.platform import Platform, running_platform
 from penstock_testing.prover import answer, ordered, run, write_prover
 from penstock_testing.static_platform import wait_until
 
-BLOCKED_S = 30.0
-"""Five leases."""
+BLOCKED_S = 16.0
+"""More than two leases, and time to look at the other replica beside."""
 
-LAG_SEEN_S = 20.0
+LAG_SEEN_S = 8.0
+"""More than a lease."""
 
 SEEN_SECONDS = 60.0
 

@@ -16,7 +16,7 @@ import pytest
 from penstock.api.common.v1.common_pb2 import Header
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.trunk.batch import Kind
-from penstock_runner.server import TRUNK_SERVICE
+from penstock.trunk.served import TRUNK_SERVICE
 from penstock_testing.fake_controller import FakeController
 from penstock_testing.runner_process import Runner, StartRunner, WriteTruss
 from penstock_testing.runner_server import Edge, Stream

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from penstock.api.control.v1 import control_pb2
 from penstock_testing.fake_controller import FakeController
 from penstock_testing.runner_process import StartRunner, WriteTruss
+from penstock_testing.static_platform import wait_until
 
 GOOD = "class Model:\n    async def websocket(self, websocket): pass\n"
 HANGS = f"import threading\n{GOOD}    def load(self):\n        threading.Event().wait()\n"
@@ -104,7 +105,8 @@ def test_it_writes_down_what_it_serves_while_there_is_no_controller(
         content: dict[str, Any] = json.loads(runner.run_file.read_text())
         return content
 
-    controller.wait_for(lambda: "active_streams" in told())
+    # Not the controller's own wait: it looks when a message comes, and none comes any more.
+    wait_until(lambda: "active_streams" in told(), 20.0, "the run file tells what is served")
 
     assert told() == {**before, "state": "ready", "active_streams": 1, "stream_capacity": 4}
 

@@ -28,8 +28,8 @@ AUTOSCALING = {
     "max_concurrency": 4,
     "min_replica": 1,
     "max_replica": 3,
-    "scale_down_delay": 2,
-    "scale_down_interval": 1,
+    "scale_down_delay": 1,
+    "scale_down_interval": 0.5,
 }
 
 

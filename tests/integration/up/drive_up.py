@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 from penstock.cli.main import main
-from penstock.cli.up import command
+from penstock.cli.up import command, restart_policy
 from penstock.cli.up.host_port import HostPort
 
 HERE = Path(__file__).parent
@@ -34,5 +34,7 @@ def edge(
 if __name__ == "__main__":
     STATE_DIR = Path(sys.argv[1])
     programs = command.Programs(controller, edge)
-    with mock.patch.object(command, "Programs", return_value=programs):
+    # The delays grow as ever, from a fifth of what they are: 0.02 s, 0.08 s, 0.32 s, 1.28 s.
+    faster = mock.patch.object(restart_policy, "DELAY_FIRST_S", restart_policy.DELAY_FIRST_S / 5)
+    with faster, mock.patch.object(command, "Programs", return_value=programs):
         sys.exit(main(["up", *sys.argv[2:]]))

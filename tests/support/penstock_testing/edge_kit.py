@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from google.protobuf.duration_pb2 import Duration
 
 from penstock.api.control.v1 import control_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import TABLE, EndCode
+from penstock.trunk.connection import TrunkWaiter
 from penstock.trunk.endpoint import Endpoint, Role
 from penstock.trunk.stream import Closing, TrunkStream
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.plane import DataPlane
 from penstock_edge.trunks import Trunks
-
-if TYPE_CHECKING:
-    from penstock_edge.opening import Opening
 
 
 def duration(seconds: float) -> Duration:
@@ -83,13 +81,13 @@ class ModelSide:
 
 
 class FakeRunner:
-    """One trunk of the edge, with its other end. Stands in for `trunks.Trunk`."""
+    """One trunk of the edge, with its other end. Stands in for `connection.Trunk`."""
 
     def __init__(self, kit: EdgeKit, replica_id: str, address: str, *, is_reached: bool) -> None:
         self._kit = kit
-        self.replica_id = replica_id
+        self.peer_id = replica_id
         self.address = address
-        self.openings: dict[Opening, None] = {}
+        self.waiters: dict[TrunkWaiter, None] = {}
         self.streams: list[ModelSide] = []
         """Every stream that was asked for, in order."""
         self.edge = Endpoint(Role.EDGE, "edge", on_output=lambda: None)
@@ -118,9 +116,9 @@ class FakeRunner:
     def reach(self) -> None:
         """The trunk is up."""
         self.pump()
-        openings, self.openings = self.openings, {}
-        for opening in openings:
-            opening.trunk_ready()
+        waiters, self.waiters = self.waiters, {}
+        for waiter in waiters:
+            waiter.trunk_ready()
         self.pump()
 
     def pump(self) -> None:
@@ -141,9 +139,9 @@ class FakeRunner:
         self._kit.forget(self)
         self.edge.lose("lost by the test")
         self.side.lose("lost by the test")
-        openings, self.openings = self.openings, {}
-        for opening in openings:
-            opening.trunk_failed()
+        waiters, self.waiters = self.waiters, {}
+        for waiter in waiters:
+            waiter.trunk_failed()
         self._kit.plane.flush()
 
 
@@ -170,7 +168,7 @@ class EdgeKit:
         return self.runners[replica_id]
 
     def forget(self, runner: FakeRunner) -> None:
-        self.runners.pop(runner.replica_id, None)
+        self.runners.pop(runner.peer_id, None)
 
     def drop_idle(self, replica_id: str) -> None:
         runner = self.runners.get(replica_id)

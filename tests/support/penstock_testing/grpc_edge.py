@@ -37,11 +37,15 @@ class Bench:
         """The edge runs in the same loop: every round of the loop may bring the condition about."""
         async with asyncio.timeout(LIMIT_S):
             while not condition():
-                turn = asyncio.Event()
-                asyncio.get_running_loop().call_later(0.002, turn.set)
-                await turn.wait()
-                for runner in self.kit.runners.values():
-                    runner.pump()
+                await self.round()
+
+    async def round(self) -> None:
+        """Lets the edge and the runners go on a little."""
+        turn = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.002, turn.set)
+        await turn.wait()
+        for runner in self.kit.runners.values():
+            runner.pump()
 
     async def side(self, index: int = 0) -> ModelSide:
         runner = self.kit.runners["r1"]

@@ -67,8 +67,11 @@ class OpeningKit:
     def snapshot(self, *replicas: Replica, promoted: str = "echo-1") -> None:
         self.edge.apply(*replicas, settings=self.settings, promoted=promoted)
 
-    def client(self, *, is_by_id: bool = False) -> Client:
+    def client(
+        self, *, is_by_id: bool = False, transport: trunk_pb2.Transport.ValueType = trunk_pb2.TRANSPORT_WEBSOCKET
+    ) -> Client:
         client = Client(self.edge, is_by_id=is_by_id)
+        client.opening.request.transport = transport
         client.opening.start()
         return client
 

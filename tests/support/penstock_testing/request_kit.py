@@ -136,7 +136,7 @@ class RequestKit(EdgeKit):
         """No stream, no slot and no request is held, but those that the replicas have reported."""
         for runner in self.runners.values():
             runner.pump()
-            assert self.active(runner.replica_id) == reported.get(runner.replica_id, 0)
+            assert self.active(runner.peer_id) == reported.get(runner.peer_id, 0)
             assert runner.edge.streams == {} and runner.side.streams == {}
         assert self.plane.active_streams == 0
         assert self.plane.calls == set()

@@ -14,10 +14,11 @@ from fastapi import WebSocket
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.trunk.endpoint import Endpoint, Role
 from penstock.trunk.pump import Writer, read_all
+from penstock.trunk.served import TRUNK_SERVICE
 from penstock.trunk.stream import Closing, TrunkStream
 from penstock.truss.settings import PenstockSettings
 from penstock_runner.model.loaded import LoadedModel
-from penstock_runner.server import TRUNK_SERVICE, RunnerServer
+from penstock_runner.server import RunnerServer
 
 LIMIT_S = 20.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from penstock.api.control.v1 import admin_pb2, control_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2, control_pb2, load_pb2
 from penstock_controller.cli.quantities import to_duration
 from penstock_controller.conversion import timestamp
 
@@ -55,7 +55,18 @@ def deployment(name: str = "echo", deployment_id: str = ECHO, **changes: Any) ->
     return admin_pb2.DeploymentStatus(name=name, deployment_id=deployment_id, **facts | changes)
 
 
-def autoscaling(**changes: Any) -> admin_pb2.Autoscaling:
+def chainlet(
+    name: str, *calls: str, entry: bool = False, version: str = "0a1b2c3d", **changes: Any
+) -> admin_pb2.DeploymentStatus:
+    """A chainlet of the chain "voice", as `deployment` but for its place."""
+    own = "voice" if entry else f"voice.{name}"
+    place = chain_pb2.ChainPlace(
+        chain="voice", chain_id=f"voice-{version}", chainlet=name, is_entrypoint=entry, dependencies=calls
+    )
+    return deployment(own, f"{own}-{version}", chain=place, **changes)
+
+
+def autoscaling(**changes: Any) -> load_pb2.Autoscaling:
     facts: dict[str, Any] = {
         "min_replica": 1,
         "max_replica": 3,
@@ -68,7 +79,7 @@ def autoscaling(**changes: Any) -> admin_pb2.Autoscaling:
         "max_scale_down_rate": 50.0,
         "placement": "spread",
     }
-    return admin_pb2.Autoscaling(**facts | changes)
+    return load_pb2.Autoscaling(**facts | changes)
 
 
 def replica(end: str, active: int = 0, deployment_id: str = ECHO, **changes: Any) -> admin_pb2.ReplicaView:

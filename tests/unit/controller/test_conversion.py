@@ -58,6 +58,7 @@ def test_subscription_needs_an_id() -> None:
     with pytest.raises(InvalidRequestError, match="edge_id"):
         subscription_from_wire(control_pb2.Subscribe())
     assert subscription_from_wire(control_pb2.Subscribe(edge_id="e", pid=3)).pid == 3
+    assert subscription_from_wire(control_pb2.Subscribe(edge_id="e", inner_address="a:1")).inner_address == "a:1"
 
 
 def test_demand_is_taken_by_deployment() -> None:

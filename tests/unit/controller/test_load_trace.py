@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, load_pb2
 from penstock_controller.cli.load_trace import LoadTrace
 from penstock_controller.simulate.traces import read_trace
 
@@ -22,19 +22,19 @@ def at(seconds: float) -> Timestamp:
     return moment
 
 
-def load(seconds: float, *deployments: admin_pb2.DeploymentLoad) -> admin_pb2.RecordLoadResponse:
-    return admin_pb2.RecordLoadResponse(at=at(seconds), loads=deployments)
+def load(seconds: float, *deployments: load_pb2.DeploymentLoad) -> load_pb2.RecordLoadResponse:
+    return load_pb2.RecordLoadResponse(at=at(seconds), loads=deployments)
 
 
-def echo(admitted: int = 0, *, refused: int = 0, active: int = 0, max_replica: int = 3) -> admin_pb2.DeploymentLoad:
-    return admin_pb2.DeploymentLoad(
+def echo(admitted: int = 0, *, refused: int = 0, active: int = 0, max_replica: int = 3) -> load_pb2.DeploymentLoad:
+    return load_pb2.DeploymentLoad(
         deployment_id="echo-1",
         name="echo",
         active_streams=active,
         admitted_total=admitted,
         refused_total=refused,
         ready_replicas=1,
-        autoscaling=admin_pb2.Autoscaling(max_replica=max_replica, metric="streams", scale_down_delay=900.0),
+        autoscaling=load_pb2.Autoscaling(max_replica=max_replica, metric="streams", scale_down_delay=900.0),
     )
 
 

@@ -81,10 +81,13 @@ def test_gpus_that_the_controller_gave_are_known_although_the_runner_does_not_no
 
 
 def test_all_files_of_replicas_that_do_not_live_go_whatever_they_hold(tmp_path: Path) -> None:
-    kept = [".alive.json.k2j5h3l1", "alive.json", "alive.spawn.json", "something.else"]
-    for name in [*kept, ".dead.json.k2j5h3l1", ".dead.spawn.json.k2j5h3l1", "dead.json", "dead.spawn.json"]:
+    chainlet = "hello.Say-0a1b2c3d-abcde"
+    kept = [".alive.json.k2j5h3l1", "alive.json", "alive.spawn.json", f"{chainlet}.json", "something.else"]
+    kept[1:1] = [f".{chainlet}.spawn.json.k2j5h3l1"]
+    dead = [".dead.json.k2j5h3l1", ".dead.spawn.json.k2j5h3l1", "dead.json", "dead.spawn.json", "alive.Say-x.json"]
+    for name in [*kept, *dead]:
         (tmp_path / name).write_text("{")
 
-    delete_other_records(tmp_path, {"alive"})
+    delete_other_records(tmp_path, {"alive", chainlet})
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == kept
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2, control_pb2_grpc
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2, control_pb2_grpc, load_pb2
 from penstock_controller import edge_queries
 from penstock_controller.scaling.config import ScalingSettings
 from penstock_testing.controller_parts import ControllerParts, deployment, report, served_controller
@@ -66,7 +66,7 @@ def test_unknown_deployment_is_not_found_by_any_call(tmp_path: Path) -> None:
                 assert refused.value.code() is grpc.StatusCode.NOT_FOUND
             for watch in (
                 stub.WatchEvents(admin_pb2.WatchEventsRequest(deployment="foo"), timeout=T),
-                stub.RecordLoad(admin_pb2.RecordLoadRequest(deployment="foo"), timeout=T),
+                stub.RecordLoad(load_pb2.RecordLoadRequest(deployment="foo"), timeout=T),
             ):
                 with pytest.raises(grpc.aio.AioRpcError) as refused:
                     await watch.read()
@@ -119,9 +119,9 @@ def test_load_is_told_when_it_changes(tmp_path: Path) -> None:
         async with served(tmp_path) as (parts, stub, _):
             await parts.operations.apply([WANTED], prune=True)
             await parts.until(lambda: len(parts.actuator.running) == 1)
-            record = stub.RecordLoad(admin_pb2.RecordLoadRequest())
+            record = stub.RecordLoad(load_pb2.RecordLoadRequest())
             first = await record.read()
-            assert isinstance(first, admin_pb2.RecordLoadResponse)
+            assert isinstance(first, load_pb2.RecordLoadResponse)
             assert [(load.name, load.active_streams, load.ready_replicas) for load in first.loads] == [("echo", 0, 0)]
             assert first.loads[0].autoscaling.max_replica == 2
 
@@ -132,7 +132,7 @@ def test_load_is_told_when_it_changes(tmp_path: Path) -> None:
             load = first.loads[0]
             while load.active_streams != 2 or not load.cold_starts:
                 told = await record.read()
-                assert isinstance(told, admin_pb2.RecordLoadResponse)
+                assert isinstance(told, load_pb2.RecordLoadResponse)
                 load = told.loads[0]
             assert load.ready_replicas == 1
             assert load.cold_starts[0].seconds == 3

@@ -13,7 +13,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, load_pb2
 from penstock_controller.cli import following
 from penstock_testing.controller_command import ControllerCommand
 from penstock_testing.fake_admin import FakeAdmin
@@ -25,9 +25,9 @@ def status(controller_id: str) -> admin_pb2.GetStatusResponse:
     return admin_pb2.GetStatusResponse(controller=admin_pb2.ControllerStatus(controller_id=controller_id, epoch=1))
 
 
-def load(second: int, admitted: int) -> admin_pb2.RecordLoadResponse:
-    echo = admin_pb2.DeploymentLoad(deployment_id="echo-1", name="echo", admitted_total=admitted)
-    return admin_pb2.RecordLoadResponse(at=Timestamp(seconds=1_769_860_800 + second), loads=[echo])
+def load(second: int, admitted: int) -> load_pb2.RecordLoadResponse:
+    echo = load_pb2.DeploymentLoad(deployment_id="echo-1", name="echo", admitted_total=admitted)
+    return load_pb2.RecordLoadResponse(at=Timestamp(seconds=1_769_860_800 + second), loads=[echo])
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
@@ -52,7 +52,7 @@ def test_load_is_written_until_the_duration_is_over(
     assert [(line["kind"], line.get("admitted_total")) for line in lines_of(tmp_path / "f")] == [
         *(("penstock-load-trace", None), ("load", 0), ("load", 1), ("load", 3), ("end", None)),
     ]
-    assert recorded.requests["RecordLoad"] == [admin_pb2.RecordLoadRequest(deployment="echo")]
+    assert recorded.requests["RecordLoad"] == [load_pb2.RecordLoadRequest(deployment="echo")]
 
 
 def test_a_restart_of_the_controller_is_a_gap_in_the_file(

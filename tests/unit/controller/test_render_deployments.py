@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli.render.deployments import render_deployments, state
 from penstock_controller.cli.render.style import Style
@@ -27,6 +29,31 @@ def test_golden_list() -> None:
     )
 
     assert_golden("deployments", render_deployments(status, now_wall=NOW, style=Style()))
+
+
+def test_chainlets_stand_below_their_entrypoints() -> None:
+    def version(digit: str, created: float) -> list[admin_pb2.DeploymentStatus]:
+        changes: dict[str, Any] = {"version": digit * 8, "created_at": timestamp(created)}
+        return [
+            messages.chainlet("Hear", **changes),
+            messages.chainlet("Talk", "Hear", entry=True, **changes),
+        ]
+
+    def names(style: Style) -> list[str]:
+        lines = render_deployments(status, now_wall=NOW, style=style).splitlines()[1:]
+        return [" ".join(line.partition("  active")[0].split()) for line in lines]
+
+    status = admin_pb2.GetStatusResponse(
+        deployments=[*version("1", NOW - 90), *version("2", NOW - 60), messages.deployment("zebra", "zebra-33333333")]
+    )
+
+    assert names(Style()) == [
+        "voice (entry) voice-22222222",
+        "voice.Hear voice.Hear-22222222",
+        "voice (entry) voice-11111111",
+        "voice.Hear voice.Hear-11111111",
+        "zebra zebra-33333333",
+    ]
 
 
 def test_state_says_what_stands_between_it_and_new_streams() -> None:

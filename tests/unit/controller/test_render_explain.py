@@ -35,3 +35,12 @@ def test_setting_that_does_not_hold_says_what_does() -> None:
     )
 
     assert line.split(maxsplit=2) == ["min_replica", "1", "0 now, as it is superseded"]
+
+
+def test_place_of_a_chainlet_is_told() -> None:
+    answer = messages.explanation()
+    answer.deployment.CopyFrom(messages.chainlet("Talk", "Hear", "Think", entry=True))
+
+    lines = render_explanation(answer, now_wall=NOW, style=Style()).split("\n")
+
+    assert "Chainlet:    Talk, entrypoint of chain voice (voice-0a1b2c3d), calls Hear, Think" in lines

@@ -76,3 +76,32 @@ def test_many_names_are_not_all_listed() -> None:
 
     with pytest.raises(NotFoundError, match=r"m09 and 5 more$"):
         one(shown, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("voice", ["voice-1", "voice.Hear-1", "voice-2", "voice.Hear-2"]),
+        ("voice-1", ["voice-1", "voice.Hear-1"]),
+        ("voice.Hear", ["voice.Hear-1", "voice.Hear-2"]),
+        ("voice.Hear-2", ["voice.Hear-2"]),
+    ],
+)
+def test_a_chain_and_a_version_of_it_mean_all_of_their_chainlets(name: str, ids: list[str]) -> None:
+    chains = [
+        messages.chainlet(chainlet, entry=chainlet == "Talk", version=version)
+        for version in ("1", "2")
+        for chainlet in ("Talk", "Hear")
+    ]
+    shown = admin_pb2.GetStatusResponse(deployments=[*chains, messages.deployment()])
+
+    assert [d.deployment_id for d in only(shown, [name]).deployments] == ids
+
+
+def test_for_one_deployment_the_name_of_a_chain_means_its_entrypoint() -> None:
+    shown = admin_pb2.GetStatusResponse(
+        deployments=[messages.chainlet("Hear"), messages.chainlet("Talk", "Hear", entry=True)]
+    )
+
+    assert one(shown, "voice").deployment_id == "voice-0a1b2c3d"
+    assert one(shown, "voice.Hear").deployment_id == "voice.Hear-0a1b2c3d"

@@ -152,6 +152,25 @@ def stale_edge() -> Status:
     return status
 
 
+def chain() -> Status:
+    """Two versions beside a model; the older one ends with its last stream."""
+    idle: dict[str, Any] = {"ready_replicas": 1, "target_replicas": 1, "active_streams": 0, "stream_capacity": 8}
+    old: dict[str, Any] = {"version": "9z8y7x6w", "environments": [], "superseded": True, "min_replicas": 0, **idle}
+    needed = messages.decision("needed", "voice-9z8y7x6w has 2 open streams and may call it", 2, 1, 30)
+    return Status(
+        controller=messages.controller(),
+        deployments=[
+            messages.chainlet("Hear", **idle),
+            messages.chainlet("Hear", last_decision=needed, **old),
+            messages.deployment(),
+            messages.chainlet("Talk", "Hear", "Think", entry=True),
+            messages.chainlet("Talk", "Hear", entry=True, **old | {"active_streams": 2}),
+            messages.chainlet("Think", pending_environment="staging", **idle),
+        ],
+        edges=[messages.edge()],
+    )
+
+
 def empty() -> Status:
     return Status(controller=messages.controller())
 
@@ -165,6 +184,7 @@ SCENES: dict[str, Callable[[], Status]] = {
     "superseded": superseded,
     "wide_names": wide_names,
     "stale_edge": stale_edge,
+    "chain": chain,
     "empty": empty,
 }
 

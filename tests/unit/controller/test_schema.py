@@ -66,3 +66,21 @@ def test_a_database_from_before_artifacts_keeps_its_deployments(tmp_path: Path) 
 
 def test_every_version_has_its_step() -> None:
     assert sorted(schema._MIGRATIONS) == list(range(SCHEMA_VERSION))
+
+
+def test_a_database_from_before_chains_keeps_its_deployments(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "controller.db") as database:
+        for step in (0, 1, 2):
+            database.executescript(schema._MIGRATIONS[step])
+        database.execute(
+            "INSERT INTO deployments (deployment_id, name, source, limits, routes, stopped, retired, created_wall)"
+            " VALUES ('echo-1', 'echo', '/m', '{}', '[]', 0, 0, 5.0)"
+        )
+        database.execute("PRAGMA user_version = 3")
+    database.close()
+
+    store = Store(tmp_path / "controller.db")
+
+    (kept,) = store.deployments()
+    assert (kept.deployment_id, kept.chain, kept.version_id, kept.is_inner) == ("echo-1", None, "echo-1", False)
+    store.close()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ import pytest
 from penstock_controller.cli.screen import Screen
 
 COLUMNS, ROWS = 20, 5
+END = b"\x1b[J"
+"""The last of every picture."""
+WAIT_S = 10.0
 
 
 class Terminal:
@@ -24,7 +28,11 @@ class Terminal:
         self.out: TextIO = open(slave, "w", encoding="utf-8")  # noqa: SIM115  # closed with the terminal
 
     def written(self) -> str:
-        return os.read(self._master, 65536).decode().replace("\r\n", "\n")
+        """Returns the next picture. A terminal hands over what is written to it in pieces of any size."""
+        data = b""
+        while not data.endswith(END) and select.select([self._master], [], [], WAIT_S)[0]:
+            data += os.read(self._master, 65536)
+        return data.decode().replace("\r\n", "\n")
 
     def close(self) -> None:
         self.out.close()

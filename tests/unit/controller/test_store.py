@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,19 @@ import pytest
 from penstock.placement import PlacementStrategy
 from penstock_controller import store as store_module
 from penstock_controller.fleet import Place
-from penstock_controller.records import Promotion, ScaleDecision, StreamLimits
+from penstock_controller.records import ChainPlace, Promotion, ScaleDecision, StreamLimits
 from penstock_controller.restarts import PlaceState, Restarts
 from penstock_controller.scaling.config import Metric, ScalingSettings
 from penstock_controller.scaling.overrides import ScalingOverrides
 from penstock_controller.store import Store
 from penstock_testing.controller_parts import WALL, deployment
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "controller.db")
+    yield opened
+    opened.close()
 
 
 def reopened(store: Store, folder: Path) -> Store:
@@ -176,3 +184,35 @@ def test_stopped_deployments_stay_stopped(tmp_path: Path) -> None:
 def test_database_is_private(tmp_path: Path) -> None:
     Store(tmp_path / "controller.db").close()
     assert (tmp_path / "controller.db").stat().st_mode & 0o077 == 0
+
+
+def test_place_in_a_chain_is_kept(store: Store) -> None:
+    place = ChainPlace("hello", "hello-1", "Rand", False, ("Low", "Up"))
+    store.put_deployment(deployment("hello.Rand-1", chain=place))
+    store.put_deployment(deployment("echo-1"))
+
+    assert {d.deployment_id: d.chain for d in store.deployments()} == {"hello.Rand-1": place, "echo-1": None}
+
+
+def test_an_environment_that_is_dropped_supersedes_who_has_no_other(store: Store) -> None:
+    for environment in ("production", "staging"):
+        store.put_deployment(deployment("echo-1"))
+        store.point_environment("echo", environment, "echo-1", now_wall=1.0)
+    (known,) = store.deployments()
+
+    store.drop_environment(known, "staging", now_wall=2.0, streams_end_wall=9.0)
+    (known,) = store.deployments()
+    assert (known.environments, known.superseded) == (("production",), False)
+    store.drop_environment(known, "production", now_wall=3.0, streams_end_wall=9.0)
+    (known,) = store.deployments()
+    assert (known.environments, known.superseded_wall, known.streams_end_wall) == ((), 3.0, 9.0)
+
+
+def test_what_is_superseded_has_no_environment_and_all_the_time_it_wants(store: Store) -> None:
+    store.put_deployment(deployment("echo-1"))
+    store.point_environment("echo", "production", "echo-1", now_wall=1.0)
+
+    store.supersede_deployment("echo-1", now_wall=4.0)
+
+    (known,) = store.deployments()
+    assert (known.environments, known.superseded_wall, known.streams_end_wall) == ((), 4.0, None)

@@ -4,7 +4,7 @@ import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2
 from penstock_controller.cli.verbs.promote import render
 from penstock_testing.controller_command import ControllerCommand
 from penstock_testing.fake_admin import FakeAdmin
@@ -54,6 +54,33 @@ def test_a_promotion_that_waits_for_a_replica_says_who_serves_meanwhile() -> Non
         f"production of echo will point to {NEW} once a replica is ready",
         f"  before: {OLD}, which takes new streams until then",
     ]
+
+
+def test_a_chain_is_promoted_with_its_other_chainlets() -> None:
+    answer = promotion(pending=True)
+    answer.chainlets = 3
+    assert render(answer, deadline_s=None, dry_run=False).startswith(
+        f"production of echo will point to {NEW} and its 2 other chainlets once each has a ready replica\n"
+    )
+    answer.pending, answer.chainlets = False, 2
+    first = render(answer, deadline_s=None, dry_run=False).splitlines()[0]
+    assert first == f"production of echo points to {NEW} and its 1 other chainlet"
+
+
+def test_waiting_for_a_chain_names_the_chainlet_that_is_missing(
+    fake_admin: FakeAdmin, controller: ControllerCommand
+) -> None:
+    fake_admin.answer("PromoteDeployment", promotion(pending=True))
+    places = [chain_pb2.ChainPlace(chain="echo", chain_id=NEW, chainlet=name) for name in ("Talk", "Hear")]
+    waits: dict[str, object] = {"pending_environment": "production"}
+    inner = admin_pb2.DeploymentStatus(deployment_id="echo.Hear-22222222", chain=places[1], message="no file")
+    told = status(chain=places[0], ready_replicas=1, **waits)
+    told.deployments.append(inner)
+    fake_admin.answer("GetStatus", told)
+
+    done = controller("promote", NEW, "--wait", "--timeout", "0.3")
+
+    assert "echo.Hear-22222222 has no ready replica yet (no file)" in done.err
 
 
 def test_a_dry_run_says_would_and_offers_no_way_back() -> None:

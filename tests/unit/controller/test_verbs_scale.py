@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, load_pb2
 from penstock_controller.cli.verbs.scale import render
 from penstock_testing.controller_command import ControllerCommand
 from penstock_testing.fake_admin import FakeAdmin
@@ -10,7 +10,7 @@ from penstock_testing.fake_admin import FakeAdmin
 
 def state(target: int, *, manual: int | None = None, **settings: int) -> admin_pb2.ScalingState:
     return admin_pb2.ScalingState(
-        autoscaling=admin_pb2.Autoscaling(**{"max_replica": 3, "max_concurrency": 8, **settings}),  # type: ignore[arg-type]  # fields by name
+        autoscaling=load_pb2.Autoscaling(**{"max_replica": 3, "max_concurrency": 8, **settings}),  # type: ignore[arg-type]  # fields by name
         manual_replicas=manual,
         target_replicas=target,
     )

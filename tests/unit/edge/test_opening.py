@@ -124,7 +124,7 @@ async def test_a_stream_waits_for_its_trunk_and_takes_the_next_when_it_fails() -
     kit.snapshot(("r1", 0, 10), ("r2", 5, 10))
     client = kit.client()
     await kit.settle()
-    assert kit.edge.runners["r1"].openings == {client.opening: None}
+    assert kit.edge.runners["r1"].waiters == {client.opening: None}
 
     kit.edge.runners["r1"].lose()
     await kit.settle()
@@ -145,6 +145,20 @@ async def test_a_stream_is_opened_when_its_trunk_comes_up() -> None:
     kit.side("r1").accept()
 
     assert client.replica == "r1"
+
+
+@in_virtual_time
+async def test_a_request_whose_trunk_breaks_before_the_answer_is_not_sent_again() -> None:
+    kit = OpeningKit(("r1", 0, 10), ("r2", 5, 10))
+    client = kit.client(transport=trunk_pb2.TRANSPORT_HTTP)
+    await kit.settle()
+
+    kit.edge.runners["r1"].lose()
+    await kit.settle()
+
+    assert client.refused == EndCode.REPLICA_LOST
+    assert not kit.edge.runners["r2"].streams
+    assert (kit.edge.active("r1"), kit.edge.active("r2")) == (0, 5)
 
 
 @in_virtual_time

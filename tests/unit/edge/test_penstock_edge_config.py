@@ -12,6 +12,7 @@ def test_defaults_serve_on_loopback_only() -> None:
 
     assert (config.listen_host, config.listen_port) == ("127.0.0.1", 8000)
     assert config.grpc_listen is None
+    assert config.inner_listen == "127.0.0.1:0"
     assert config.controller == "unix:/c.sock"
     assert (config.workers, config.drain_timeout_s, config.log_format) == (1, 3600.0, "json")
     assert config.lifeline_fd is None and config.ready_file is None and config.is_worker is False
@@ -61,7 +62,7 @@ def test_loopback_needs_no_leave(host: str) -> None:
     parse_arguments(["--listen", f"{host}:0", "--grpc-listen", f"{host}:0", *STATIC])
 
 
-@pytest.mark.parametrize("option", ["--listen", "--grpc-listen"])
+@pytest.mark.parametrize("option", ["--listen", "--grpc-listen", "--inner-listen"])
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "[::]", "example.com"])
 def test_an_address_that_others_can_reach_has_to_be_meant(
     option: str, host: str, capsys: pytest.CaptureFixture[str]
@@ -85,6 +86,8 @@ def test_an_address_that_others_can_reach_has_to_be_meant(
         (["--listen", "h:65536", *STATIC], "expected HOST:PORT with a port from 0 to 65535, got 'h:65536'"),
         (["--listen", "h:-1", *STATIC], "expected HOST:PORT"),
         (["--grpc-listen", "on", *STATIC], "argument --grpc-listen: expected HOST:PORT"),
+        (["--inner-listen", "on", *STATIC], "argument --inner-listen: expected HOST:PORT"),
+        (["--inner-listen", "h:65534", "--workers", "3", *STATIC], "3 workers need as many ports from 65534 on"),
         (["--static", "echo"], "argument --static: expected NAME=HOST:PORT, got 'echo'"),
         (["--static", "=h:1"], "expected NAME=HOST:PORT"),
         (["--static", "echo=h"], "argument --static: expected HOST:PORT with a port from 0 to 65535, got 'h'"),
@@ -111,3 +114,7 @@ def test_wrong_options_are_answered_with_what_is_expected(
 def test_addresses_of_version_6_lose_their_brackets() -> None:
     assert parse_address("[::1]:80") == ("::1", 80)
     assert parse_address("localhost:0") == ("localhost", 0)
+
+
+def test_calls_between_chainlets_can_be_turned_off() -> None:
+    assert parse_arguments(["--inner-listen", "off", *STATIC]).inner_listen is None

@@ -20,12 +20,17 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from penstock.api.inference.v1 import inference_pb2_grpc
+from penstock.chains.remote.caller import ChainCaller
+from penstock.chains.remote.transport import Call, Transport
+from penstock.close_codes import EndCode
+from penstock.errors import PenstockError
 from penstock.truss.settings import PenstockSettings
 from penstock_edge.__main__ import bind
 from penstock_edge.config import parse_arguments
 from penstock_edge.server import serve
 from penstock_runner.model.loaded import LoadedModel
 from penstock_runner.server import RunnerServer
+from penstock_testing.chain_calls_kit import peers_of
 from penstock_testing.grpc_edge import failure
 
 LIMIT_S = 20.0
@@ -44,6 +49,7 @@ class Edge:
         self.serving = serving
         self.http = ready["http"]
         self.grpc = ready["grpc"]
+        self.inner = ready["inner"]
         self.runner = runner
 
     def client(self, path: str = "/model/echo/websocket") -> connect:
@@ -153,6 +159,60 @@ def test_calls_that_outlast_the_drain_end_with_the_cause_and_a_status(tmp_path: 
                     assert (status, detail.code) == (grpc.StatusCode.UNAVAILABLE, "EDGE_DRAINING")
                     assert (detail.close_code, message) == (1012, "Edge is stopping; connect again.")
             assert [entry["streams"] for entry in logs if entry["event"] == "edge_closing_streams"] == [3]
+
+    run(main)
+
+
+@asynccontextmanager
+async def calling(served: Edge) -> AsyncIterator[Transport]:
+    """The way of a chainlet to the model."""
+    caller = ChainCaller("caller")
+    caller.set_peers(peers_of([served.inner]))
+    try:
+        yield caller.transport("echo")
+    finally:
+        await caller.stop()
+
+
+def test_conversations_of_chainlets_outlast_the_drain_no_more_than_others(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with (
+            edge(tmp_path, "--drain-timeout", "0") as served,
+            calling(served) as transport,
+            transport.converse(Call()) as conversation,
+        ):
+            served.stop()
+            with pytest.raises(PenstockError) as caught:
+                await conversation.receive()
+            ended = caught.value
+            assert (ended.code, ended.close_code) == (EndCode.EDGE_DRAINING, 1012)
+
+    run(main)
+
+
+def test_a_drain_waits_for_conversations_of_chainlets(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with edge(tmp_path) as served, calling(served) as transport, transport.converse(Call()):
+            served.stop()
+            while await refusal(served) is None:
+                pass
+            assert not served.serving.done()
+
+    run(main)
+
+
+def test_an_address_for_runners_that_is_taken_ends_the_edge_with_a_clear_message() -> None:
+    async def main() -> None:
+        with socket.socket() as held:
+            held.bind(("127.0.0.1", 0))
+            held.listen()
+            address = "{}:{}".format(*held.getsockname())
+            config = parse_arguments(
+                ["--listen", "127.0.0.1:0", "--inner-listen", address, "--static", "echo=127.0.0.1:1"]
+            )
+            expected = f"edge: cannot listen on {address}.*--inner-listen"
+            with bind(config) as listener, pytest.raises(SystemExit, match=expected):
+                await serve(config, listener)
 
     run(main)
 

@@ -84,7 +84,7 @@ async def session() -> AsyncIterator[tuple[Controller, EdgeKit, ControllerSessio
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     kit = EdgeKit()
-    made = ControllerSession(kit.plane, f"127.0.0.1:{port}", "h:1", "g:2")
+    made = ControllerSession(kit.plane, f"127.0.0.1:{port}", "h:1", "g:2", "i:3")
     running = asyncio.create_task(made.run())
     try:
         yield controller, kit, made
@@ -109,6 +109,7 @@ def test_the_edge_says_who_it_is_and_takes_snapshots() -> None:
 
             subscribe = controller.requests[0].subscribe
             assert (subscribe.edge_id, subscribe.http_address, subscribe.grpc_address) == ("edge-test", "h:1", "g:2")
+            assert subscribe.inner_address == "i:3"
             assert subscribe.pid > 0 and subscribe.version and subscribe.HasField("started_at")
             assert kit.plane.table.by_id("echo") is not None
             assert made.stale_s < LIMIT_S

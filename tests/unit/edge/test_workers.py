@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock_edge.config import parse_arguments
-from penstock_edge.workers import HEALTHY_S, RESTART_S_MAX, _command, _hold, _keep, _Place
+from penstock_edge.workers import HEALTHY_S, RESTART_S_MAX, _command, _hold, _keep, _Place, inner_listens
 from penstock_testing.static_platform import wait_until
 
 STATIC = ["--static", "echo=127.0.0.1:1"]
@@ -46,6 +46,18 @@ def test_a_worker_follows_the_controller_of_its_parent() -> None:
 
     assert worker.controller == "unix:/c"
     assert worker.grpc_listen is None
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("127.0.0.1:0", ["127.0.0.1:0", "127.0.0.1:0"]),
+        ("[::1]:7000", ["[::1]:7000", "[::1]:7001"]),
+        (None, ["off", "off"]),
+    ],
+)
+def test_each_worker_has_a_port_of_its_own_for_runners(given: str | None, expected: list[str]) -> None:
+    assert inner_listens(given, 2) == expected
 
 
 def ended(place: _Place) -> None:
@@ -133,6 +145,8 @@ def test_workers_share_an_address_and_end_together(tmp_path: Path) -> None:
         assert os.getpgid(serving["pid"]) != os.getpgid(parent.pid), "Ctrl-C reaches the parent only"
         log_text = (tmp_path / "log").read_text
         wait_until(lambda: log_text().count("edge_serving") == 2, LIMIT_S, "both workers serve")
+        inner = {json.loads(line)["inner"] for line in log_text().splitlines() if "edge_serving" in line}
+        assert len(inner) == 2
 
         os.killpg(parent.pid, signal.SIGINT)
 

@@ -64,6 +64,9 @@ class Commands:
     def reload(self, reload_id: str) -> None:
         self._note("reload", reload_id)
 
+    def peers(self, peers: control_pb2.ChainPeers) -> None:
+        self._note("peers", peers.chain_id)
+
     def _note(self, *command: object) -> None:
         self.seen.append(command)
         self.news.set()
@@ -157,14 +160,16 @@ def test_commands_arrive() -> None:
         controller.say(control_pb2.AttachResponse(undrain=control_pb2.Undrain()))
         controller.say(control_pb2.AttachResponse(set_limits=control_pb2.SetLimits(stream_capacity=9)))
         controller.say(control_pb2.AttachResponse(reload=control_pb2.ReloadModel(reload_id="n1")))
+        controller.say(control_pb2.AttachResponse(chain_peers=control_pb2.ChainPeers(chain_id="c1")))
 
-        wait_until(commands, lambda: len(commands.seen) == 5)
+        wait_until(commands, lambda: len(commands.seen) == 6)
         assert commands.seen == [
             ("drain", "a", True, None, 0.0),
             ("drain", "b", False, 1.5, 0.25),
             ("undrain",),
             ("set_capacity", 9),
             ("reload", "n1"),
+            ("peers", "c1"),
         ]
 
 

@@ -12,9 +12,10 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
+from penstock.trunk.served import TRUNK_SERVICE
 from penstock.truss.settings import PenstockSettings
 from penstock_runner.model.loaded import LoadedModel
-from penstock_runner.server import TRUNK_SERVICE, RunnerServer
+from penstock_runner.server import RunnerServer
 from penstock_testing.runner_server import LIMIT_S, serving
 
 

@@ -17,7 +17,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["--help"])
     assert exit_info.value.code == 0
-    assert "serve models on this machine" in capsys.readouterr().out
+    assert "serve models and chains on this machine" in capsys.readouterr().out
 
 
 def test_unknown_command_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:

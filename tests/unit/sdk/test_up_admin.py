@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import grpc
 import pytest
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
-from penstock.cli.up.admin import Admin, AdminError, Created, ReloadOutcome
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, chain_pb2, control_pb2
+from penstock.cli.up.admin import Admin, AdminError, ChainVersion, Created, ReloadOutcome
 from penstock.cli.up.observation import Phase
 from penstock.cli.up.readiness import Wanted
 from penstock_testing.fake_admin import FakeAdmin as SupportAdmin
@@ -136,7 +136,7 @@ def test_controller_that_is_away_gives_no_state(tmp_path: Path) -> None:
 
 def test_exactly_these_deployments_are_wanted(fake: FakeAdmin, address: str) -> None:
     wanted = ask(address, lambda admin: admin.apply([Path("/m/echo")], 3))
-    assert wanted == (Wanted("echo", "echo-1", 3),)
+    assert wanted.wanted == (Wanted("echo", "echo-1", 3),)
     (request,) = fake.requests
     assert request.prune
     assert [(spec.source, spec.replicas) for spec in request.deployments] == [("/m/echo", 3)]
@@ -232,3 +232,41 @@ def test_the_life_of_a_deployment_is_read(fake: FakeAdmin, address: str) -> None
     (found,) = observation.deployments
     assert (found.phase, found.blocked, found.environments) == ("BUILDING", "no GPU", ("qa",))
     assert (found.endpoints, found.build_log_path) == (("predict",), "/logs/build")
+
+
+CREATED_CHAIN = chain_pb2.CreatedChain(
+    name="hello",
+    chain_id="hello-1",
+    existed=True,
+    chainlets=[
+        chain_pb2.CreatedChainlet(name="Inner", deployment_id="hello.Inner-1"),
+        chain_pb2.CreatedChainlet(name="Entry", deployment_id="hello-1", is_entrypoint=True),
+    ],
+)
+VERSION = ChainVersion("hello", "hello-1", True, (("Inner", "hello.Inner-1"), ("Entry", "hello-1")), "hello-1")
+
+
+def test_chains_are_wanted_with_every_chainlet() -> None:
+    admin = SupportAdmin()
+    answer = admin_pb2.ApplyDeploymentsResponse(chains=[CREATED_CHAIN])
+    admin.answer("ApplyDeployments", answer)
+    spec = chain_pb2.ChainSpec(name="hello")
+    applied = ask_support(admin, lambda it: it.apply([], None, [spec]))
+    assert applied.chains == (VERSION,)
+    assert applied.wanted == (Wanted("hello.Inner", "hello.Inner-1", 1), Wanted("hello", "hello-1", 1))
+    assert list(admin.requests["ApplyDeployments"][0].chains) == [spec]
+
+
+def test_a_version_of_a_chain_is_created() -> None:
+    admin = SupportAdmin()
+    admin.answer("CreateChain", chain_pb2.CreateChainResponse(chain=CREATED_CHAIN))
+    spec = chain_pb2.ChainSpec(name="hello", environment="development")
+    assert ask_support(admin, lambda it: it.create_chain(spec)) == VERSION
+    assert admin.requests["CreateChain"] == [chain_pb2.CreateChainRequest(chain=spec)]
+
+
+def test_another_environment_than_production_may_stay() -> None:
+    admin = SupportAdmin()
+    admin.answer("PromoteDeployment", admin_pb2.PromoteDeploymentResponse())
+    ask_support(admin, lambda it: it.keep("m-1", "development"))
+    assert [request.environment for request in admin.requests["PromoteDeployment"]] == ["development"]

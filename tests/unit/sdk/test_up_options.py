@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from penstock.chains.chain_file import ChainFile
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.options import UpOptions, UsageError, resolve_options
 from penstock.state_dir import lock_state_dir, prepare_state_dir
@@ -148,3 +149,37 @@ def test_the_example_input_of_a_model_is_json(tmp_path: Path, metadata: str, exa
 def test_nothing_is_watched_unless_asked(folder: Path) -> None:
     assert not resolve(folder, paths=["echo"]).watch
     assert resolve(folder, paths=["echo"], watch=True).watch
+
+
+def test_a_python_file_is_a_chain(folder: Path) -> None:
+    (folder / "my_chain.py").write_text("")
+    options = resolve(folder, paths=["my_chain.py", "echo", "my_chain.py:Other"])
+    file = (folder / "my_chain.py").resolve()
+    assert options.chains == (ChainFile(file), ChainFile(file, "Other"))
+    assert [model.name for model in options.models] == ["echo"]
+
+
+def test_a_chain_alone_needs_no_model(folder: Path) -> None:
+    (folder / "my_chain.py").write_text("")
+    assert resolve(folder, paths=["my_chain.py"]).models == ()
+
+
+def test_a_chain_is_a_file_that_is_there_and_given_once(folder: Path) -> None:
+    (folder / "my_chain.py").write_text("")
+    with pytest.raises(UsageError, match=r"there is no file .*gone"):
+        resolve(folder, paths=["gone.py"])
+    with pytest.raises(UsageError, match=r"\./my_chain\.py is given twice"):
+        resolve(folder, paths=["my_chain.py", "./my_chain.py"])
+
+
+def test_a_folder_with_a_chain_and_no_config_gets_a_hint(folder: Path) -> None:
+    (folder / "work").mkdir()
+    (folder / "work" / "other.py").write_text("import truss_chains")
+    (folder / "work" / "my_chain.py").write_text("import truss_chains as c\nclass A(c.ChainletBase): ...")
+    with pytest.raises(UsageError) as failed:
+        resolve(folder, paths=["work"])
+    hint = f"penstock up {os.path.relpath(folder / 'work' / 'my_chain.py')}"
+    assert str(failed.value).endswith(f"\n  my_chain.py holds a chain: {hint}")
+    (folder / "work" / "my_chain.py").unlink()
+    with pytest.raises(UsageError, match=r"model/model\.py$"):
+        resolve(folder, paths=["work"])

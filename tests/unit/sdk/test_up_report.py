@@ -4,7 +4,15 @@ import json
 from dataclasses import replace
 
 from penstock.cli.up.host_port import HostPort
-from penstock.cli.up.report import Report, ServedModel, ShellCommands, render_json, render_text
+from penstock.cli.up.report import (
+    Report,
+    ServedChain,
+    ServedChainlet,
+    ServedModel,
+    ShellCommands,
+    render_json,
+    render_text,
+)
 
 REPORT = Report(
     http=HostPort("127.0.0.1", 8000),
@@ -85,6 +93,7 @@ def test_ready_file() -> None:
                 "replicas": 2,
             },
         ],
+        "chains": [],
     }
 
 
@@ -129,3 +138,43 @@ def test_what_nothing_is_known_of_is_shown_as_a_websocket() -> None:
 def test_a_watch_is_told() -> None:
     assert "What you save is live at once" in render_text(replace(REPORT, watched=True))
     assert "What you save" not in render_text(REPORT)
+
+
+CHAINLETS = (
+    ServedChainlet("RandInt", "hello.RandInt-1", 2, False, note="hm"),
+    ServedChainlet("Hi", "hello-1", 1, True),
+)
+
+
+def test_a_chain_is_shown_with_its_chainlets_the_entrypoint_first() -> None:
+    chain = ServedChain("hello", "hello-1", False, CHAINLETS, '{"x": 1}')
+    assert render_text(replace(REPORT, models=(), chains=(chain,))).splitlines()[2:9] == [
+        "  hello  (chain of 2 chainlets, version hello-1)",
+        "    Hi       (1 replica, deployment hello-1, entrypoint)",
+        "    RandInt  (2 replicas, deployment hello.RandInt-1)",
+        "      Note: hm",
+        "    http://127.0.0.1:8000/chain/hello/run_remote",
+        "    curl -s http://127.0.0.1:8000/chain/hello/run_remote -d '{\"x\": 1}'",
+        "",
+    ]
+
+
+def test_a_chain_that_is_talked_to_has_the_address_of_a_websocket() -> None:
+    report = replace(REPORT, models=(), chains=(ServedChain("hello", "hello-1", True, CHAINLETS),))
+    assert "    websocat ws://127.0.0.1:8000/chain/hello/websocket\n" in render_text(report)
+    assert "websocat is not installed" in render_text(replace(report, commands=ShellCommands(has_websocat=False)))
+
+
+def test_chains_stand_in_the_ready_file() -> None:
+    report = replace(REPORT, models=(), chains=(ServedChain("hello", "hello-1", False, CHAINLETS),))
+    assert json.loads(render_json(report))["chains"] == [
+        {
+            "name": "hello",
+            "id": "hello-1",
+            "url": "http://127.0.0.1:8000/chain/hello/run_remote",
+            "chainlets": [
+                {"name": "RandInt", "id": "hello.RandInt-1", "replicas": 2, "entrypoint": False},
+                {"name": "Hi", "id": "hello-1", "replicas": 1, "entrypoint": True},
+            ],
+        }
+    ]

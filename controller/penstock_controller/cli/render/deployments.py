@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.api.control.v1 import admin_pb2
+from penstock_controller.cli.render.chains import grouped, name_of
 from penstock_controller.cli.render.grid import Cell, Column, grid, left_out_note
 from penstock_controller.cli.render.status import NO_DEPLOYMENTS, condition_cell, streams, streams_on_draining
 from penstock_controller.cli.render.style import Style, Tone
@@ -32,7 +33,7 @@ def render_deployments(status: admin_pb2.GetStatusResponse, *, now_wall: float, 
     def row(d: admin_pb2.DeploymentStatus) -> tuple[Cell | str, ...]:
         created = since(d, "created_at", now_wall)
         return (
-            printable(d.name),
+            name_of(d, style),
             d.deployment_id if style.wide else short[d.deployment_id],
             state(d),
             d.phase or "-",
@@ -45,7 +46,7 @@ def render_deployments(status: admin_pb2.GetStatusResponse, *, now_wall: float, 
         )
 
     ordered = sorted(status.deployments, key=lambda d: (d.name, -d.created_at.seconds, d.deployment_id))
-    table = grid(COLUMNS, map(row, ordered), style)
+    table = grid(COLUMNS, map(row, grouped(ordered)), style)
     return "\n".join([table.text, *left_out_note([table], style)]) + "\n"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2, load_pb2
 from penstock_controller.cli.render.verdict import condition, lag, sync, verdict
 from penstock_controller.cli.render.wording import moment, seconds_in, state_word
 
@@ -84,6 +84,7 @@ def deployment_document(d: admin_pb2.DeploymentStatus, *, recovering: bool = Fal
     return {
         "name": d.name,
         "id": d.deployment_id,
+        "chain": chain_document(d.chain) if d.HasField("chain") else None,
         "environment": d.environments[0] if d.environments else None,
         "environments": list(d.environments),
         "pending_environment": d.pending_environment or None,
@@ -131,7 +132,18 @@ def deployment_document(d: admin_pb2.DeploymentStatus, *, recovering: bool = Fal
     }
 
 
-def autoscaling_document(a: admin_pb2.Autoscaling) -> Document:
+def chain_document(place: chain_pb2.ChainPlace) -> Document:
+    """Returns the place of a deployment in a chain."""
+    return {
+        "name": place.chain,
+        "id": place.chain_id,
+        "chainlet": place.chainlet,
+        "is_entrypoint": place.is_entrypoint,
+        "dependencies": list(place.dependencies),
+    }
+
+
+def autoscaling_document(a: load_pb2.Autoscaling) -> Document:
     """Returns the settings under their names in config.yaml."""
     return {
         "min_replica": a.min_replica,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from penstock.api.control.v1 import admin_pb2
 from penstock_controller.cli.quantities import age, wall_seconds
+from penstock_controller.cli.render.chains import place_of
 from penstock_controller.cli.render.documents import autoscaling_document
 from penstock_controller.cli.render.grid import Cell, Column, Grid, grid, left_out_note
 from penstock_controller.cli.render.replicas import replica_table
@@ -42,6 +43,7 @@ def _summary(answer: admin_pb2.ExplainDeploymentResponse, now_wall: float, style
     leaving = streams_on_draining(answer.replicas)[d.deployment_id]
     facts = [
         ("Deployment", printable(d.deployment_id) + environments),
+        *([("Chainlet", place_of(d))] if d.HasField("chain") else []),
         ("Condition", style.paint(condition.text, condition.tone)),
         (
             "Replicas",

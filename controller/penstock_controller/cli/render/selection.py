@@ -19,7 +19,8 @@ class NotFoundError(Exception):
 def only(status: admin_pb2.GetStatusResponse, names: Sequence[str]) -> admin_pb2.GetStatusResponse:
     """Returns a status with the named deployments and their replicas; all of it when none is named.
 
-    A name is that of a model, which means all of its deployments, or a deployment's id or the beginning of one.
+    A name is that of a model, which means all of its deployments, or a deployment's id or the beginning of one. That of
+    a chain means all versions with all of their chainlets, and the id of a version all of its chainlets.
 
     Raises:
         NotFoundError: A name fits none.
@@ -28,7 +29,7 @@ def only(status: admin_pb2.GetStatusResponse, names: Sequence[str]) -> admin_pb2
         return status
     kept: set[str] = set()
     for name in names:
-        found = {d.deployment_id for d in status.deployments if name in (d.name, d.deployment_id)}
+        found = {d.deployment_id for d in status.deployments if name in _names(d)}
         found = found or {d.deployment_id for d in status.deployments if name and d.deployment_id.startswith(name)}
         if not found:
             raise NotFoundError(_no_deployment(status, name))
@@ -59,6 +60,10 @@ def one(status: admin_pb2.GetStatusResponse, name: str) -> admin_pb2.DeploymentS
         ids = [d.deployment_id for d in found]
         raise NotFoundError(f"{name!r} may mean {_listed(ids)}; name one by its id")
     return found[0]
+
+
+def _names(d: admin_pb2.DeploymentStatus) -> tuple[str, ...]:
+    return d.name, d.deployment_id, *((d.chain.chain, d.chain.chain_id) if d.HasField("chain") else ())
 
 
 def _no_deployment(status: admin_pb2.GetStatusResponse, name: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from penstock.api.control.v1 import admin_pb2, control_pb2
 from penstock_controller.cli.quantities import age, wall_seconds
+from penstock_controller.cli.render.chains import grouped, name_of
 from penstock_controller.cli.render.edges import EDGE_COLUMNS, edge_table
 from penstock_controller.cli.render.grid import Cell, Column, Grid, grid, left_out_note
 from penstock_controller.cli.render.replicas import DRAINING_COLUMNS, draining_table, replica_columns, replica_table
@@ -95,7 +96,7 @@ def render_status(
         parts.append(f"{len(status.replicas)} replicas; --replicas shows them.")
     parts += [f"Draining:\n{draining.text}" if draining.text else "", edges.text]
     names = Counter(d.name for d in status.deployments)
-    parts.append("\n".join(why(d, style, by_id=names[d.name] > 1) for d in status.deployments))
+    parts.append("\n".join(why(d, style, by_id=names[d.name] > 1) for d in grouped(status.deployments)))
     parts += left_out_note(grids, style)
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -141,7 +142,7 @@ def deployment_table(status: admin_pb2.GetStatusResponse, now_wall: float, style
 
     def row(d: admin_pb2.DeploymentStatus) -> tuple[Cell | str, ...]:
         return (
-            printable(d.name),
+            name_of(d, style),
             d.deployment_id if style.wide else short[d.deployment_id],
             printable(",".join(d.environments)) or "-",
             Cell(f"{d.ready_replicas}/{d.target_replicas}/{d.max_replicas}", key=d.ready_replicas),
@@ -154,7 +155,7 @@ def deployment_table(status: admin_pb2.GetStatusResponse, now_wall: float, style
             condition_cell(d, now_wall, recovering=status.controller.recovering),
         )
 
-    return grid(deployment_columns(style), map(row, status.deployments), style)
+    return grid(deployment_columns(style), map(row, grouped(status.deployments)), style)
 
 
 def streams_on_draining(replicas: Iterable[admin_pb2.ReplicaView]) -> Counter[str]:

@@ -26,7 +26,9 @@ def add_parsers(commands: Any) -> None:
         description="Lists deployments: which environments point to them, and whether they are superseded.",
         examples=["controller deployments", "controller deployments echo -o json", "controller deployments --quiet"],
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="model, deployment id or its beginning; default: all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="model, chain, deployment id or its beginning; default: all"
+    )
     add_connection(parser)
     add_presentation(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="only the ids")

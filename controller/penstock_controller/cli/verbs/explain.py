@@ -25,7 +25,11 @@ def add_parsers(commands: Any) -> None:
         "the settings in force, how long each replica has been idle, and the changes before.",
         examples=["controller explain echo", "controller explain echo -o json"],
     )
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="model, deployment id or its beginning")
+    parser.add_argument(
+        "deployment",
+        metavar="DEPLOYMENT",
+        help="model, chain (its entrypoint), CHAIN.CHAINLET, deployment id or its beginning",
+    )
     add_connection(parser)
     add_presentation(parser, sortable=False)
     parser.set_defaults(run=run)

@@ -31,7 +31,8 @@ def add_parsers(commands: Any) -> None:
         help="point an environment at a deployment (also to roll back)",
         description=(
             "New streams of the environment go to the deployment as soon as it has a ready replica; open streams stay "
-            "where they are until they end, or until --deadline. To roll back, promote the deployment from before."
+            "where they are until they end, or until --deadline. To roll back, promote the deployment from before. A "
+            "chain is promoted as a whole, once every chainlet has a ready replica."
         ),
         examples=[
             "controller promote echo-1a2b3c4d",
@@ -39,7 +40,9 @@ def add_parsers(commands: Any) -> None:
             "controller promote echo-1a2b3c4d --deadline 1h --wait --timeout 10m",
         ],
     )
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="id, its unambiguous beginning, or model name")
+    parser.add_argument(
+        "deployment", metavar="DEPLOYMENT", help="id, its unambiguous beginning, or name of a model or chain"
+    )
     parser.add_argument("--environment", default="production", metavar="NAME", help="default: %(default)s")
     parser.add_argument(
         "--deadline",
@@ -89,7 +92,11 @@ def render(answer: admin_pb2.PromoteDeploymentResponse, *, deadline_s: float | N
     if answer.from_deployment_id == answer.to_deployment_id and not answer.pending:
         return f"{where} points to {answer.to_deployment_id} already\n"
     verb = "would point" if dry_run else "will point" if answer.pending else "points"
-    lines = [f"{where} {verb} to {answer.to_deployment_id}" + (" once a replica is ready" if answer.pending else "")]
+    to = answer.to_deployment_id
+    if answer.chainlets > 1:
+        to += f" and its {counted(answer.chainlets - 1, 'other chainlet')}"
+    awaited = "once each has a ready replica" if answer.chainlets > 1 else "once a replica is ready"
+    lines = [f"{where} {verb} to {to}" + (f" {awaited}" if answer.pending else "")]
     if not answer.from_deployment_id or answer.from_deployment_id == answer.to_deployment_id:
         return lines[0] + "\n"
     before = answer.from_deployment_id
@@ -141,5 +148,7 @@ def _missing(status: admin_pb2.GetStatusResponse, answer: admin_pb2.PromoteDeplo
             f"{answer.environment} will not point to {answer.to_deployment_id}: "
             "the promotion was taken back, or another one took its place"
         )
-    why = headline(found)
-    return f"{answer.to_deployment_id} has no ready replica yet" + (f" ({why})" if why else "")
+    members = [d for d in status.deployments if found.HasField("chain") and d.chain.chain_id == found.chain.chain_id]
+    waits = next((d for d in members or [found] if not d.ready_replicas), found)
+    why = headline(waits)
+    return f"{waits.deployment_id} has no ready replica yet" + (f" ({why})" if why else "")

@@ -46,7 +46,10 @@ def add_parsers(commands: Any) -> None:
         ],
     )
     parser.add_argument(
-        "deployments", nargs="*", metavar="DEPLOYMENT", help="model, deployment id or its beginning; default: all"
+        "deployments",
+        nargs="*",
+        metavar="DEPLOYMENT",
+        help="model, chain, deployment id or its beginning; default: all",
     )
     add_connection(parser)
     add_presentation(parser)

@@ -36,7 +36,11 @@ def add_parsers(commands: Any) -> None:
             "controller wait --for=drained echo",
         ],
     )
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="model, deployment id or its beginning")
+    parser.add_argument(
+        "deployment",
+        metavar="DEPLOYMENT",
+        help="model, chain (its entrypoint), CHAIN.CHAINLET, deployment id or its beginning",
+    )
     add_connection(parser, timeout=False)
     parser.add_argument(
         "--for",

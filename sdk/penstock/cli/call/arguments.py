@@ -17,6 +17,7 @@ examples:
   seq 3 | penstock call echo --file -             every line is a message
   penstock call echo                              talk to it: lines are messages, /help tells more
   penstock call asr --file speech.wav --output words.txt
+  penstock call hello '{"max_value": 3}'           a chain: its entrypoint; hello.RandInt is a chainlet of it
   penstock call summer '{}' --url http://10.0.0.5:8000 --header "Authorization: Bearer KEY"
 
 Whether a model is called by request or by WebSocket, the controller says; --predict and --ws decide it here. Over a
@@ -35,12 +36,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the subcommand `call`."""
     parser = subparsers.add_parser(
         "call",
-        help="call a model",
-        description="Calls a model that is served, and shows what it answers.",
+        help="call a model or a chain",
+        description="Calls a model or a chain that is served, and shows what it answers.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", metavar="NAME", help="name of the model")
+    parser.add_argument("name", metavar="NAME", help="name of the model or the chain; CHAIN.CHAINLET for a chainlet")
     parser.add_argument("data", metavar="DATA", nargs="?", help="JSON for a request, text for a WebSocket")
     parser.add_argument(
         "--file",

@@ -63,15 +63,18 @@ class Conversation:
         with terminal_restored():
             return asyncio.run(self._open(talk, tells_end=True))
 
+    def _stream(self, client: Client) -> Stream:
+        target = self.target
+        if target.is_chain and not self.url.startswith("grpc"):
+            return client.stream(path=target.websocket_path, headers=self.headers)
+        return client.stream(
+            target.name, environment=target.environment, deployment=target.deployment, headers=self.headers
+        )
+
     async def _open(self, talk: _Talk, *, tells_end: bool = False) -> int:
         try:
             async with Client(self.url) as client:
-                stream = client.stream(
-                    self.target.name,
-                    environment=self.target.environment,
-                    deployment=self.target.deployment,
-                    headers=self.headers,
-                )
+                stream = self._stream(client)
                 async with stream:
                     if tells_end:
                         print(f"connected to {self.target.name}; /help tells more, Ctrl-D ends", file=sys.stderr)

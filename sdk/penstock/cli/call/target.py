@@ -1,4 +1,4 @@
-"""Which model is meant, what it is called by, and where: from the state of the controller and the options. Pure."""
+"""Which model or chain is meant, what it is called by, and where: from the controller's state and the options. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PRODUCTION = "production"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A model that can be called."""
+    """A model or a chain that can be called."""
 
     name: str
     environment: str | None
@@ -33,10 +33,12 @@ class Target:
     """ "host:port"; empty when it serves no gRPC."""
     source: str = ""
     """Directory of the model on the controller's machine; empty when not known."""
+    is_chain: bool = False
+    """A chain, or one chainlet of it."""
 
     @property
     def base_path(self) -> str:
-        path = f"/model/{quote(self.name, safe='')}"
+        path = f"/{'chain' if self.is_chain else 'model'}/{quote(self.name, safe='')}"
         if self.deployment is not None:
             return f"{path}/deployment/{quote(self.deployment, safe='')}"
         if self.environment is not None:
@@ -45,7 +47,11 @@ class Target:
 
     @property
     def predict_url(self) -> str:
-        return f"{self.http}{self.base_path}/predict"
+        return f"{self.http}{self.base_path}/{'run_remote' if self.is_chain else 'predict'}"
+
+    @property
+    def websocket_path(self) -> str:
+        return f"{self.base_path}/websocket"
 
 
 def find_target(
@@ -54,7 +60,7 @@ def find_target(
     """Looks the model up.
 
     Args:
-        name: Of a model; the id of a deployment names both.
+        name: Of a model or a chain, CHAIN.CHAINLET for a chainlet; the id of a deployment names both.
         url: Of an edge, instead of the one that the controller knows.
 
     Raises:
@@ -73,6 +79,7 @@ def find_target(
         http=(url or edges.http).rstrip("/"),
         grpc=edges.grpc,
         source=found.source,
+        is_chain=found.HasField("chain"),
     )
 
 
@@ -100,8 +107,10 @@ def _find(
             f"the environment {wanted} of {name} points to no deployment; there are: {ids} (--deployment)",
             exit_status.NOT_FOUND,
         )
-    names = ", ".join(sorted({item.name for item in live})) or "none is deployed"
-    raise CommandError(f"no model {name!r}; there are: {names}", exit_status.NOT_FOUND)
+    # Inner chainlets are named by who knows them.
+    shown = {item.name for item in live if not item.HasField("chain") or item.chain.is_entrypoint}
+    names = ", ".join(sorted(shown)) or "none is deployed"
+    raise CommandError(f"no model or chain {name!r}; there are: {names}", exit_status.NOT_FOUND)
 
 
 def _kind(endpoints: Sequence[str]) -> Kind | None:

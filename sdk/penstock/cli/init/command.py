@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penstock.cli import exit_status
 from penstock.cli.command_error import CommandError
+from penstock.cli.init.writing import write_new_files
 from penstock.scaffold import Kind, project_files
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -22,23 +23,7 @@ def init(directory: Path, name: str | None, kind: Kind) -> str:
     """
     name = _name(directory, name)
     files = project_files(name, kind)
-    if directory.exists() and not directory.is_dir():
-        raise CommandError(f"{directory} is not a folder", exit_status.USAGE)
-    there = [path for path in files if (directory / path).exists() or (directory / path).is_symlink()]
-    if there:
-        raise CommandError(
-            f"{directory} holds {', '.join(there)} already, and nothing is overwritten; choose another folder",
-            exit_status.USAGE,
-        )
-    try:
-        for path, content in files.items():
-            target = directory / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # "x": what another program has made in this moment is not overwritten either.
-            with target.open("x", encoding="utf-8") as file:
-                file.write(content)
-    except OSError as exc:
-        raise CommandError(f"cannot write {exc.filename or directory}: {exc.strerror}") from None
+    write_new_files(directory, files)
     where = shlex.quote(str(directory))
     call = f"penstock call {name}" + (" hello" if kind is Kind.WEBSOCKET else """ '{"text": "hello"}'""")
     listed = "\n".join(f"  {directory / path}" for path in files if path in ("config.yaml", "model/model.py"))

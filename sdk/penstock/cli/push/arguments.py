@@ -58,7 +58,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--wait", action="store_true", help="return when it serves, or will not")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=seconds,
         default=TIMEOUT_S,
         metavar="SECONDS",
         help="for --wait (default: %(default)g)",
@@ -81,7 +81,8 @@ def run(arguments: argparse.Namespace) -> int:
     return push(arguments)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Reads a number of seconds from the command line."""
     try:
         value = float(text)
     except ValueError:

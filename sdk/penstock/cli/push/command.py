@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc
+from penstock.api.control.v1 import admin_pb2
 from penstock.cli import exit_status
-from penstock.cli.byte_sizes import size_text
 from penstock.cli.command_error import CommandError
 from penstock.cli.connection import connected, get_status
 from penstock.cli.edges import edge_addresses
@@ -19,8 +17,8 @@ from penstock.cli.push.following import Following
 from penstock.cli.push.outcome import Verdict
 from penstock.cli.push.report import Pushed, render_json, render_text
 from penstock.cli.push.unknown_keys import unknown_keys
-from penstock.cli.push.uploading import is_stored, upload
-from penstock.packing import Inventory, PackError, content_hash, pack, take_inventory
+from penstock.cli.push.uploading import bring
+from penstock.packing import Inventory, PackError, take_inventory
 from penstock.truss import ConfigError, load_config
 
 CREATE_S = 120.0
@@ -37,7 +35,7 @@ def push(arguments: argparse.Namespace) -> int:
     inventory = _take_inventory(directory, allow_unknown=arguments.allow_unknown_keys)
     progress = ProgressLine(sys.stderr)
     with connected(arguments) as stub:
-        artifact, was_uploaded = _bring(stub, inventory, progress)
+        artifact, was_uploaded = bring(stub, inventory, progress)
         request = admin_pb2.CreateDeploymentRequest(
             name=arguments.name, artifact=artifact, environment=arguments.environment
         )
@@ -96,40 +94,6 @@ def _take_inventory(directory: Path, *, allow_unknown: bool) -> Inventory:
         raise CommandError(f"cannot push {directory}\n{problems}", exit_status.USAGE) from None
     except PackError as exc:
         raise CommandError(str(exc), exit_status.USAGE) from None
-
-
-def _bring(stub: admin_pb2_grpc.AdminServiceStub, inventory: Inventory, progress: ProgressLine) -> tuple[str, bool]:
-    """Returns the artifact, and whether it had to be sent."""
-    try:
-        artifact = content_hash(
-            inventory, lambda done, total: progress.show(f"reading {size_text(done)} of {size_text(total)}")
-        )
-        if is_stored(stub, artifact):
-            progress.end(f"unchanged: the controller has this code already ({artifact[:12]})")
-            return artifact, False
-        with tempfile.TemporaryFile() as archive:
-            packed = pack(
-                inventory,
-                archive,
-                lambda done, total: progress.show(f"packing {size_text(done)} of {size_text(total)}"),
-            )
-            archive.seek(0)
-            upload(
-                stub,
-                archive,
-                packed.artifact,
-                packed.size_bytes,
-                lambda done, total: progress.show(f"sending {size_text(done)} of {size_text(total)}"),
-            )
-    except PackError as exc:
-        raise CommandError(str(exc)) from None
-    except OSError as exc:
-        raise CommandError(f"cannot pack {inventory.directory}: {exc.strerror}") from None
-    finally:
-        progress.clear()
-    count = "1 file" if packed.entries == 1 else f"{packed.entries} files"
-    progress.end(f"sent {count}, {size_text(packed.size_bytes)} ({packed.artifact[:12]})")
-    return packed.artifact, True
 
 
 def _failure(pushed: Pushed, tail: list[str]) -> str:

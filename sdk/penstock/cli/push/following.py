@@ -41,7 +41,7 @@ class Following:
         deadline = time.monotonic() + timeout_s
         pause = threading.Event()
         while True:
-            verdict = self._look()
+            verdict = self.look(get_status(self._stub))
             if verdict is not Verdict.WAITING or time.monotonic() >= deadline:
                 self._progress.clear()
                 return verdict
@@ -58,8 +58,9 @@ class Following:
         shown = [part for line in lines for part in readable(line).splitlines()]
         return shown[-LAST_LINES:]
 
-    def _look(self) -> Verdict:
-        found = next((d for d in get_status(self._stub).deployments if d.deployment_id == self._deployment_id), None)
+    def look(self, status: admin_pb2.GetStatusResponse) -> Verdict:
+        """Shows what is new, and returns the verdict."""
+        found = next((d for d in status.deployments if d.deployment_id == self._deployment_id), None)
         if found is None:
             self.message = "the controller does not know it any more"
             return Verdict.FAILED

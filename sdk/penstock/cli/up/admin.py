@@ -10,10 +10,11 @@ from typing import Any
 import grpc
 from google.protobuf.duration_pb2 import Duration
 
-from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
+from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, chain_pb2, control_pb2
 from penstock.cli.up.observation import Deployment, Edge, Observation, Phase, Replica
 from penstock.cli.up.readiness import Wanted
 
+PRODUCTION = "production"
 CALL_TIMEOUT_S = 5.0
 APPLY_TIMEOUT_S = 120.0
 """Deployments are hashed when they are applied, and weights may lie in their folders."""
@@ -57,6 +58,39 @@ class Created:
     existed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ChainVersion:
+    """A version of a chain that was created, or was there."""
+
+    name: str
+    chain_id: str
+    existed: bool
+    chainlets: tuple[tuple[str, str], ...]
+    """Display names with the ids of their deployments."""
+    entrypoint_id: str
+
+    def wanted(self, replicas: int) -> tuple[Wanted, ...]:
+        """Returns its deployments, each of which is to have so many replicas."""
+        return tuple(
+            Wanted(self.name if found == self.entrypoint_id else f"{self.name}.{name}", found, replicas)
+            for name, found in self.chainlets
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the controller runs now."""
+
+    models: tuple[Wanted, ...]
+    chains: tuple[ChainVersion, ...] = ()
+    replicas: int = 1
+    """Of each deployment that are waited for."""
+
+    @property
+    def wanted(self) -> tuple[Wanted, ...]:
+        return (*self.models, *(item for version in self.chains for item in version.wanted(self.replicas)))
+
+
 class AdminError(Exception):
     """The controller did not do what it was asked; the message is for people."""
 
@@ -79,7 +113,9 @@ class Admin:
             raise AdminError(f"the controller refused GetStatus: {exc.details()}") from None
         return _observation(response)
 
-    async def apply(self, directories: Sequence[Path], replicas: int | None) -> tuple[Wanted, ...]:
+    async def apply(
+        self, directories: Sequence[Path], replicas: int | None, chains: Sequence[chain_pb2.ChainSpec] = ()
+    ) -> Applied:
         """Makes these deployments, and no others, what the controller runs.
 
         Args:
@@ -90,14 +126,18 @@ class Admin:
         """
         request = admin_pb2.ApplyDeploymentsRequest(
             deployments=[admin_pb2.DeploymentSpec(source=str(path), replicas=replicas) for path in directories],
+            chains=chains,
             prune=True,
         )
         try:
             response = await self._stub.ApplyDeployments(request, timeout=APPLY_TIMEOUT_S, wait_for_ready=True)
         except grpc.aio.AioRpcError as exc:
             raise AdminError(f"the controller refused the deployments: {exc.details()}") from None
-        return tuple(
-            Wanted(item.name, item.deployment_id, 1 if replicas is None else replicas) for item in response.deployments
+        count = 1 if replicas is None else replicas
+        return Applied(
+            models=tuple(Wanted(item.name, item.deployment_id, count) for item in response.deployments),
+            chains=tuple(_version(item) for item in response.chains),
+            replicas=count,
         )
 
     async def create(self, directory: Path, replicas: int | None) -> Created:
@@ -106,9 +146,19 @@ class Admin:
         Raises:
             AdminError: the controller refused, or did not answer in time.
         """
-        request = admin_pb2.CreateDeploymentRequest(source=str(directory), environment="production", replicas=replicas)
+        request = admin_pb2.CreateDeploymentRequest(source=str(directory), environment=PRODUCTION, replicas=replicas)
         response = await self._ask(self._stub.CreateDeployment, request, APPLY_TIMEOUT_S)
         return Created(response.deployment_id, response.existed)
+
+    async def create_chain(self, spec: chain_pb2.ChainSpec) -> ChainVersion:
+        """Creates a version of a chain; its environment points to it as soon as all of it is ready.
+
+        Raises:
+            AdminError: the controller refused, or did not answer in time.
+        """
+        request = chain_pb2.CreateChainRequest(chain=spec)
+        response = await self._ask(self._stub.CreateChain, request, APPLY_TIMEOUT_S)
+        return _version(response.chain)
 
     async def reload(self, deployment_id: str) -> tuple[ReloadOutcome, ...]:
         """Has every ready replica import its code anew.
@@ -134,13 +184,13 @@ class Admin:
         )
         await self._ask(self._stub.ScaleDeployment, request, CALL_TIMEOUT_S)
 
-    async def keep(self, deployment_id: str) -> None:
-        """Has production stay with a deployment, and no longer wait for another one.
+    async def keep(self, deployment_id: str, environment: str = PRODUCTION) -> None:
+        """Has an environment stay with a deployment, and no longer wait for another one.
 
         Raises:
             AdminError: the controller refused, or did not answer in time.
         """
-        request = admin_pb2.PromoteDeploymentRequest(deployment=deployment_id, environment="production", at_once=True)
+        request = admin_pb2.PromoteDeploymentRequest(deployment=deployment_id, environment=environment, at_once=True)
         await self._ask(self._stub.PromoteDeployment, request, CALL_TIMEOUT_S)
 
     async def renew(self, deployment_id: str) -> None:
@@ -176,6 +226,16 @@ class Admin:
 
     async def close(self) -> None:
         await self._channel.close()
+
+
+def _version(created: chain_pb2.CreatedChain) -> ChainVersion:
+    return ChainVersion(
+        name=created.name,
+        chain_id=created.chain_id,
+        existed=created.existed,
+        chainlets=tuple((each.name, each.deployment_id) for each in created.chainlets),
+        entrypoint_id=next(each.deployment_id for each in created.chainlets if each.is_entrypoint),
+    )
 
 
 def _observation(response: admin_pb2.GetStatusResponse) -> Observation:

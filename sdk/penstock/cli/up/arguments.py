@@ -14,6 +14,7 @@ examples:
   penstock up                          serve the model in this folder
   penstock up models/echo models/asr   serve two models
   penstock up --watch mymodel          take over what is saved, while it serves
+  penstock up my_chain.py              serve a chain; my_chain.py:OtherEntrypoint picks its entrypoint
   penstock up --replicas 3 --listen 127.0.0.1:0 --ready-file ready.json
 
 Ctrl-C stops: new streams are refused, open ones may finish for --drain-timeout seconds (then they are closed with
@@ -26,7 +27,7 @@ takes over when it is ready. What cannot be used is told, and the old code goes 
 exit status:
   0    stopped by Ctrl-C or SIGTERM after it was ready
   1    a model could not be loaded, or a process could not be kept running
-  2    wrong use: the command line, a folder or its config.yaml
+  2    wrong use: the command line, a folder or its config.yaml, a chain that breaks a rule
   130  interrupted before it was ready, or by a second Ctrl-C
 
 environment:
@@ -41,9 +42,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Adds the subcommand `up`."""
     parser = subparsers.add_parser(
         "up",
-        help="serve models on this machine",
-        description="Serves Truss models on this machine: starts a controller, an edge and a runner per replica, and "
-        "prints the address of each model when all of them are ready.",
+        help="serve models and chains on this machine",
+        description="Serves Truss models and chains on this machine: starts a controller, an edge and a runner per "
+        "replica, and prints the address of each when all of them are ready.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -51,7 +52,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "paths",
         nargs="*",
         metavar="PATH",
-        help="Truss directory: a folder with config.yaml and model/model.py (default: this folder)",
+        help="Truss directory: a folder with config.yaml and model/model.py (default: this folder); or the Python file "
+        "of a chain",
     )
     parser.add_argument(
         "--listen",
@@ -69,7 +71,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--replicas",
         metavar="N",
-        help="exactly so many replicas of each model (default: by load, as penstock.autoscaling in config.yaml says)",
+        help="exactly so many replicas of each model or chainlet (default: by load, as penstock.autoscaling in "
+        "config.yaml says)",
     )
     parser.add_argument(
         "--state-dir", metavar="DIR", default=None, help="folder of the controller's state and the logs"

@@ -5,28 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.cli.call.source_kind import endpoints_of_source
-from penstock.cli.up.admin import Admin, AdminError
+from penstock.chains.chain_file import ChainFile
+from penstock.chains.generated import GeneratedChain
+from penstock.cli.chains.chain_watch import ChainWatch, Watched
+from penstock.cli.up.admin import PRODUCTION, Admin, AdminError, Applied, ChainVersion
+from penstock.cli.up.caught_signals import caught_signals
+from penstock.cli.up.chains import FOLDER as CHAINS_FOLDER
+from penstock.cli.up.chains import ChainsInvalidError, UpChains
 from penstock.cli.up.children import Child, ChildError, controller_command, edge_command
 from penstock.cli.up.host_port import HostPort
 from penstock.cli.up.log_pump import LogPump
 from penstock.cli.up.log_tail import render_text as render_log_text
-from penstock.cli.up.model_watch import ModelWatch, wait_for_change
-from penstock.cli.up.observation import Observation, Phase
+from penstock.cli.up.model_watch import ModelWatch
+from penstock.cli.up.observation import Observation
 from penstock.cli.up.options import ModelSource, UpOptions
 from penstock.cli.up.ports import listen_problem
 from penstock.cli.up.progress import View, make_view
 from penstock.cli.up.readiness import Failed, ModelFailure, Readiness, Ready, Waiting, Wanted
-from penstock.cli.up.report import Report, ServedModel, render_json, render_text
+from penstock.cli.up.report import Report, render_json, render_text
+from penstock.cli.up.served_models import served_model
 from penstock.cli.up.shell_commands import find_commands
 from penstock.cli.up.shutdown import Shutdown
+from penstock.cli.up.start_watch import StartWatch
 from penstock.cli.up.transitions import describe_transitions
 from penstock.lifeline import Lifeline
 from penstock.process_env import child_environment
@@ -45,6 +51,7 @@ SILENCE_NOTED_S = 10.0
 
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -87,6 +94,11 @@ class UpSession:
         self._started_at = time.monotonic()
         self._lifeline = Lifeline()
         self._pump = LogPump(view)
+        self._start_watch = StartWatch(
+            [*(model.directory for model in options.models), *(chain.file.parent for chain in options.chains)]
+        )
+        self._chains = UpChains(options.chains, options.state_dir / CHAINS_FOLDER, view.note)
+        self._is_generated = False
         self._admin: Admin | None = None
         self._names: dict[str, str] = {}
         self._was_ready = False
@@ -99,7 +111,7 @@ class UpSession:
     async def run(self) -> int:
         """Serves until it is stopped or cannot go on; returns the exit status. Nothing is left running."""
         stop, force = asyncio.Event(), asyncio.Event()
-        with _signals(stop, force):
+        with caught_signals(stop, force):
             try:
                 async with asyncio.TaskGroup() as group:
                     pumping = group.create_task(self._pump.run(), name="log-pump")
@@ -111,7 +123,7 @@ class UpSession:
                     pumping.cancel()
                     bounding.cancel()
                 self._pump.print_rest()
-                if status != EXIT_FAILED:
+                if status not in (EXIT_FAILED, EXIT_USAGE):
                     self._view.note("stopped")
             finally:
                 # Also on the way out of a defect of ours.
@@ -132,6 +144,10 @@ class UpSession:
             status = EXIT_STOPPED if self._was_ready else EXIT_INTERRUPTED
         except* _ModelsFailedError as failed:
             self._report_failures(failed.exceptions[0])
+        except* ChainsInvalidError as invalid:
+            self._view.close()
+            self._view.error(f"penstock up: {invalid.exceptions[0]}")
+            status = EXIT_USAGE
         except* (ChildError, AdminError, _SetupError) as broken:
             self._view.close()
             for error in broken.exceptions:
@@ -141,6 +157,8 @@ class UpSession:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         self._remove_ready_file()
         self._choose_ports()
+        # Before anything is started: a chain that breaks a rule ends it at once.
+        await self._generate_first()
         self._view.progress(("starting the controller",))
         await self._controller.start()
         group.create_task(self._controller.keep_running(), name="controller")
@@ -148,39 +166,66 @@ class UpSession:
         admin = self._admin = Admin(contact.address)
         await self._edge.start()
         group.create_task(self._edge.keep_running(), name="edge")
-        observation, wanted = await self._apply_until_ready(admin)
+        observation, applied = await self._apply_until_ready(admin)
         if self._options.watch:
-            for model, item in zip(self._options.models, wanted, strict=True):
+            for model, item in zip(self._options.models, applied.models, strict=True):
                 group.create_task(self._watch(admin, model, item).run(), name=f"watch {model.name}")
+            for file, chain, version in zip(self._options.chains, self._chains.generated, applied.chains, strict=True):
+                watch = self._watch_chain(admin, file, chain, version)
+                group.create_task(watch.run(), name=f"watch {chain.name}")
         await self._narrate(admin, observation)
 
-    async def _apply_until_ready(self, admin: Admin) -> tuple[Observation, tuple[Wanted, ...]]:
-        wanted = await self._apply(admin)
+    async def _generate_first(self) -> None:
+        if not self._options.chains:
+            return
+        try:
+            await self._generate()
+        except ChainsInvalidError:
+            # A watch tells it when the rest is there, and waits for a save.
+            if not self._options.watch:
+                raise
+        else:
+            self._is_generated = True
+
+    async def _generate(self) -> None:
+        self._view.progress(tuple(f"importing {chain.file.name}" for chain in self._options.chains))
+        if self._options.watch:
+            await self._start_watch.begin()
+        await self._chains.generate()
+
+    async def _apply_until_ready(self, admin: Admin) -> tuple[Observation, Applied]:
+        is_first = True
         while True:
+            applied: Applied | None = None
             try:
-                return await self._wait_until_ready(admin, wanted), wanted
-            except _ModelsFailedError as failed:
-                if not self._options.watch:
+                applied = await self._apply(admin)
+            except (ChainsInvalidError, AdminError) as exc:
+                if not self._options.watch or (is_first and isinstance(exc, AdminError)):
                     raise
-                wanted = await self._apply_when_saved(admin, failed)
-
-    async def _apply(self, admin: Admin) -> tuple[Wanted, ...]:
-        wanted = await admin.apply([model.directory for model in self._options.models], self._options.replicas)
-        self._names |= {item.deployment_id: item.name for item in wanted}
-        return wanted
-
-    async def _apply_when_saved(self, admin: Admin, failed: _ModelsFailedError) -> tuple[Wanted, ...]:
-        """Waits until something is saved that can be applied, and applies it."""
-        self._report_failures(failed)
-        while True:
+                self._view.close()
+                self._view.error(str(exc))
+            if applied is not None:
+                try:
+                    return await self._wait_until_ready(admin, applied), applied
+                except _ModelsFailedError as failed:
+                    if not self._options.watch:
+                        raise
+                    self._report_failures(failed)
+            is_first = False
             self._view.progress(("waiting for a file to be saved",))
-            names = await wait_for_change([model.directory for model in self._options.models])
+            names = await self._start_watch.wait()
             self._view.close()
             self._view.note(f"{names} was saved; trying again")
-            try:
-                return await self._apply(admin)
-            except AdminError as exc:
-                self._view.error(str(exc))
+
+    async def _apply(self, admin: Admin) -> Applied:
+        if not self._is_generated:
+            await self._generate()
+        self._is_generated = False
+        replicas = self._options.replicas
+        directories = [model.directory for model in self._options.models]
+        applied = await admin.apply(directories, replicas, self._chains.specs(replicas))
+        self._names |= {item.deployment_id: item.name for item in applied.wanted}
+        return applied
 
     def _watch(self, admin: Admin, model: ModelSource, wanted: Wanted) -> ModelWatch:
         def on_deployment(deployment_id: str, name: str) -> None:
@@ -192,8 +237,28 @@ class UpSession:
             directory=model.directory,
             deployment_id=wanted.deployment_id,
             replicas=self._options.replicas,
+            read=self._start_watch.begun(model.directory),
             note=self._view.note,
             on_deployment=on_deployment,
+        )
+
+    def _watch_chain(self, admin: Admin, file: ChainFile, chain: GeneratedChain, version: ChainVersion) -> ChainWatch:
+        def on_version(created: ChainVersion) -> None:
+            self._names |= {item.deployment_id: item.name for item in created.wanted(1)}
+
+        return ChainWatch(
+            admin,
+            Watched(
+                source=file,
+                folder=self._chains.folder_of(file),
+                environment=PRODUCTION,
+                replicas=self._options.replicas,
+            ),
+            chain=chain,
+            version=version,
+            read=self._start_watch.begun(file.file.parent),
+            note=self._view.note,
+            on_version=on_version,
         )
 
     def _choose_ports(self) -> None:
@@ -219,8 +284,8 @@ class UpSession:
             f"the controller did not listen within {CONTROLLER_START_S:.0f} s; its log: {self._controller.log_path}"
         )
 
-    async def _wait_until_ready(self, admin: Admin, wanted: tuple[Wanted, ...]) -> Observation:
-        readiness = Readiness(wanted)
+    async def _wait_until_ready(self, admin: Admin, applied: Applied) -> Observation:
+        readiness = Readiness(applied.wanted)
         edge_deadline: float | None = None
         while True:
             observation = await self._observe(admin)
@@ -232,7 +297,7 @@ class UpSession:
                 case Failed(failures):
                     raise _ModelsFailedError(failures)
                 case Ready():
-                    self._announce(observation, wanted, verdict)
+                    self._announce(observation, applied, verdict)
                     return observation
                 case Waiting(progress):
                     self._view.progress(progress)
@@ -246,20 +311,22 @@ class UpSession:
                 )
             await asyncio.sleep(STARTING_POLL_S)
 
-    def _announce(self, observation: Observation, wanted: tuple[Wanted, ...], ready: Ready) -> None:
+    def _announce(self, observation: Observation, applied: Applied, ready: Ready) -> None:
         # An edge that is started again must be found at the same addresses.
         self._listen = self._listen.with_port(HostPort.parse(ready.edge.http_address).port)
         if self._grpc_listen is not None and ready.edge.grpc_address:
             self._grpc_listen = self._grpc_listen.with_port(HostPort.parse(ready.edge.grpc_address).port)
         assert self._admin is not None, "there is no verdict without it"
+        models = self._options.models
         report = Report(
             http=self._listen,
             grpc=self._grpc_listen if ready.edge.grpc_address else None,
             controller_address=self._admin.address,
             state_dir=str(self._options.state_dir),
             models=tuple(
-                _served(observation, item, model) for item, model in zip(wanted, self._options.models, strict=True)
+                served_model(observation, item, model) for item, model in zip(applied.models, models, strict=True)
             ),
+            chains=self._chains.served(observation, applied.chains),
             seconds=time.monotonic() - self._started_at,
             watched=self._options.watch,
             commands=find_commands(Path(sys.executable), Path.cwd(), os.environ.get("PATH", os.defpath)),
@@ -350,41 +417,6 @@ class UpSession:
         )
 
 
-def _served(observation: Observation, wanted: Wanted, model: ModelSource) -> ServedModel:
-    deployment = observation.deployment(wanted.deployment_id)
-    messages = (item.message for item in observation.replicas_of(wanted.deployment_id) if item.phase is Phase.READY)
-    return ServedModel(
-        wanted.name,
-        wanted.deployment_id,
-        deployment.ready if deployment is not None else wanted.replicas,
-        # All replicas of a deployment run the same model; the first says it for all.
-        note=next((message for message in messages if message), ""),
-        endpoints=(deployment.endpoints if deployment is not None else ()) or endpoints_of_source(model.directory),
-        example=model.example,
-    )
-
-
 async def _raise_when(stop: asyncio.Event) -> None:
     await stop.wait()
     raise _StopRequestedError
-
-
-@contextlib.contextmanager
-def _signals(stop: asyncio.Event, force: asyncio.Event) -> Iterator[None]:
-    """The first signal sets `stop`, every later one `force`."""
-
-    def on_signal() -> None:
-        (force if stop.is_set() else stop).set()
-
-    loop = asyncio.get_running_loop()
-    caught = [signal.SIGINT, signal.SIGTERM]
-    # nohup and the like: whoever started us wants us to outlive the terminal.
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        caught.append(signal.SIGHUP)
-    for number in caught:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in caught:
-            loop.remove_signal_handler(number)

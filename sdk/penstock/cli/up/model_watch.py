@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 from penstock.cli.up.admin import AdminError, Created, ReloadOutcome
 from penstock.cli.up.log_tail import render_text as render_log_text
 from penstock.cli.up.observation import Deployment, Observation
+from penstock.cli.up.saved import Save, first_line, indented
 from penstock.cli.up.watched_change import Effect, Layout, Settling, named
 from penstock.cli.up.watched_tree import FILES_MAX, Scan, WatchedTree
 from penstock.truss import ConfigError, TrussConfig, load_config
@@ -51,6 +52,7 @@ class ModelWatch:
         directory: Its Truss directory, absolute.
         deployment_id: That serves it now.
         replicas: Fixed number; None has it scaled by load.
+        read: The directory when the deployment was made: what was edited since is taken over at once.
         note: Shows a text to the user.
         on_deployment: Called with the id of each new deployment, and the name of its model.
     """
@@ -63,6 +65,7 @@ class ModelWatch:
         directory: Path,
         deployment_id: str,
         replicas: int | None,
+        read: Scan,
         note: Callable[[str], None],
         on_deployment: Callable[[str, str], None],
     ) -> None:
@@ -80,7 +83,7 @@ class ModelWatch:
         self._layout = Layout((), frozenset())
         self._tree = WatchedTree(directory)
         self._read_layout(load_config(directory))
-        self._seen = self._tree.scan()
+        self._seen = self._tree.scan().before_edits_since(read)
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
@@ -102,13 +105,13 @@ class ModelWatch:
         effect = self._layout.effect(paths)
         try:
             if effect is not Effect.NOTHING:
-                await self._act(effect, _Save(paths, scan))
+                await self._act(effect, Save(paths, scan))
             elif self._coming is not None:
                 await self._look_at(self._coming)
         except AdminError as exc:
             self._tell(f"{named(paths)} was not taken over: {exc}" if paths else str(exc))
 
-    async def _act(self, effect: Effect, save: _Save) -> None:
+    async def _act(self, effect: Effect, save: Save) -> None:
         if effect is Effect.REDEPLOY or self._coming is not None:
             # A deployment that is still on its way may have read the files before they were saved.
             await self._redeploy(save)
@@ -118,7 +121,7 @@ class ModelWatch:
         failed = [outcome for outcome in outcomes if not outcome.is_done]
         if any(outcome.needs_restart for outcome in failed):
             reason = next(outcome.message for outcome in failed if outcome.needs_restart)
-            self._tell(f"{save.names}: {_first_line(reason)}")
+            self._tell(f"{save.names}: {first_line(reason)}")
             await self._redeploy(save)
         elif failed:
             self._tell_failed(save, failed[0].message, len(done), len(outcomes))
@@ -127,7 +130,7 @@ class ModelWatch:
         else:
             await self._act_without_replicas(save)
 
-    async def _act_without_replicas(self, save: _Save) -> None:
+    async def _act_without_replicas(self, save: Save) -> None:
         observation = await self._platform.observe()
         found = observation.deployment(self._deployment_id) if observation is not None else None
         if found is not None and PRODUCTION not in found.environments:
@@ -141,7 +144,7 @@ class ModelWatch:
             # Its replicas fail or load; what they load is not what was saved now.
             await self._redeploy(save)
 
-    async def _redeploy(self, save: _Save) -> None:
+    async def _redeploy(self, save: Save) -> None:
         try:
             config = await asyncio.to_thread(load_config, self._directory)
         except ConfigError as exc:
@@ -170,7 +173,7 @@ class ModelWatch:
         self._coming = _Coming(created.deployment_id, save)
         self._tell(f"{save.names}: starting a new deployment; the old one serves until it is ready")
 
-    async def _return_to_current(self, save: _Save) -> None:
+    async def _return_to_current(self, save: Save) -> None:
         """The files are again as the deployment that serves began with; its replicas may run other code since."""
         await self._platform.keep(self._deployment_id)
         outcomes = await self._platform.reload(self._deployment_id)
@@ -214,54 +217,19 @@ class ModelWatch:
         self._layout = Layout.of(config, [str(folder) for folder in others])
         self._tree = WatchedTree(self._directory, skipped=skipped, others=others)
 
-    def _tell_failed(self, save: _Save, message: str, done: int, asked: int) -> None:
+    def _tell_failed(self, save: Save, message: str, done: int, asked: int) -> None:
         where = f" (it runs on {done} of {asked} replicas)" if done else ""
         report = render_log_text(message).rstrip()
-        self._tell(f"{save.names} was not taken over, the old code goes on serving{where}:\n{_indent(report)}")
+        self._tell(f"{save.names} was not taken over, the old code goes on serving{where}:\n{indented(report)}")
 
     def _tell(self, text: str) -> None:
         self._note(f"{self._name}: {text}")
 
 
-async def wait_for_change(directories: Sequence[Path]) -> str:
-    """Returns the names of what was saved in any of the directories from now on."""
-    trees = [(directory, WatchedTree(directory, skipped=["data"])) for directory in directories]
-    before = {directory: tree.scan() for directory, tree in trees}
-    settling = Settling()
-    while True:
-        await asyncio.sleep(LOOK_S)
-        for directory, tree in trees:
-            scan = await asyncio.to_thread(tree.scan)
-            settling.add([f"{directory.name}/{path}" for path in before[directory].changes(scan)], time.monotonic())
-            before[directory] = scan
-        if paths := settling.take(time.monotonic()):
-            return named(paths)
-
-
-class _Save:
-    """Files that were saved together."""
-
-    def __init__(self, paths: frozenset[str], scan: Scan) -> None:
-        self.names = named(paths)
-        now = time.time()
-        ages = [now - scan.files[path].changed_ns / 1e9 for path in paths if path in scan.files]
-        # A file that was moved here was saved long ago.
-        recent = [age for age in ages if 0 <= age <= RECENT_S]
-        self._saved_at = now - max(recent, default=0.0)
-
-    @property
-    def age_s(self) -> float:
-        return max(0.0, time.time() - self._saved_at)
-
-
-RECENT_S = 5.0
-"""Time within which a saved file is noticed, also on a busy machine."""
-
-
 class _Coming:
     """A deployment that is to take the place of the one that serves."""
 
-    def __init__(self, deployment_id: str, save: _Save) -> None:
+    def __init__(self, deployment_id: str, save: Save) -> None:
         self.deployment_id = deployment_id
         self.save = save
         self.is_building_told = False
@@ -269,12 +237,4 @@ class _Coming:
 
 
 def _reason(found: Deployment) -> str:
-    return _indent(render_log_text(found.message).rstrip() or "it gave no reason")
-
-
-def _indent(text: str) -> str:
-    return "\n".join(f"  {line}" for line in text.splitlines())
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0].rstrip(".")
+    return indented(render_log_text(found.message).rstrip() or "it gave no reason")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from penstock.chains.chain_file import ChainFile, split_chain_path
 from penstock.cli.up.host_port import HostPort
 from penstock.state_dir import StateDirError, StateDirInUseError, default_state_dir, prepare_state_dir, state_dir_holder
-from penstock.truss import ConfigError, TrussConfig, load_config
+from penstock.truss import CONFIG_NAME, ConfigError, TrussConfig, load_config
 
 REPLICAS_MAX = 1000
 """The controller takes no more per deployment."""
 DRAIN_TIMEOUT_DEFAULT_S = 10
 DRAIN_TIMEOUT_MAX_S = 86_400
 MODELS_MAX = 100
+HINT_FILES_MAX = 50
+"""Python files of a folder without config.yaml that are looked at for a hint."""
+HINT_BYTES_MAX = 64 * 1024
+"""So much of each."""
 
 
 class UsageError(Exception):
@@ -39,6 +46,7 @@ class UpOptions:
     """A valid call of `penstock up`."""
 
     models: tuple[ModelSource, ...]
+    chains: tuple[ChainFile, ...] = ()
     listen: HostPort
     grpc_listen: HostPort | None
     """None: no gRPC."""
@@ -85,9 +93,11 @@ def resolve_options(
     count = None if replicas is None else _replicas(replicas)
     drain_timeout_s = _drain_timeout(drain_timeout)
     file = _ready_file(cwd / ready_file) if ready_file else None
-    models = _models([cwd / path for path in paths] or [cwd])
+    chains, folders = _split_paths(paths, cwd)
+    models = _models(folders if paths else [cwd])
     return UpOptions(
         models=models,
+        chains=chains,
         listen=http,
         grpc_listen=grpc,
         grpc_listen_is_default=grpc_listen is None,
@@ -136,6 +146,47 @@ def _ready_file(path: Path) -> Path:
     return path
 
 
+def _split_paths(paths: Sequence[str], cwd: Path) -> tuple[tuple[ChainFile, ...], list[Path]]:
+    """Returns the chains, whose paths are Python files, and the folders of models."""
+    chains: list[ChainFile] = []
+    folders: list[Path] = []
+    for path in paths:
+        found = None if (cwd / path).is_dir() else split_chain_path(path)
+        if found is None:
+            folders.append(cwd / path)
+            continue
+        file, entrypoint = cwd / found[0], found[1]
+        if not file.is_file():
+            raise UsageError(f"there is no file {file}")
+        chain = ChainFile(file.resolve(), entrypoint)
+        if chain in chains:
+            raise UsageError(f"{path} is given twice")
+        chains.append(chain)
+    if len(paths) > MODELS_MAX:
+        raise UsageError(f"{len(paths)} models and chains; at most {MODELS_MAX} can be served at once")
+    return tuple(chains), folders
+
+
+def _chain_hint(directory: Path) -> str:
+    """Names the chain files of a folder that is no Truss; empty when there are none."""
+    if (directory / CONFIG_NAME).exists() or not directory.is_dir():
+        return ""
+    found = [file.name for file in sorted(directory.glob("*.py"))[:HINT_FILES_MAX] if _is_chain_file(file)]
+    if not found:
+        return ""
+    path = os.path.relpath(directory / found[0])
+    return f"\n  {', '.join(found)} holds a chain: penstock up {path}"
+
+
+def _is_chain_file(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(HINT_BYTES_MAX)
+    except OSError:
+        return False
+    return b"ChainletBase" in start and re.search(rb"\b(truss_chains|penstock)\b", start) is not None
+
+
 def _models(directories: Sequence[Path]) -> tuple[ModelSource, ...]:
     if len(directories) > MODELS_MAX:
         raise UsageError(f"{len(directories)} models; at most {MODELS_MAX} can be served at once")
@@ -145,7 +196,7 @@ def _models(directories: Sequence[Path]) -> tuple[ModelSource, ...]:
             config = load_config(directory)
         except ConfigError as exc:
             problems = "\n".join(f"  {problem}" for problem in exc.problems)
-            raise UsageError(f"cannot serve {directory}\n{problems}") from None
+            raise UsageError(f"cannot serve {directory}\n{problems}{_chain_hint(directory)}") from None
         model = ModelSource(config.model_name, directory.resolve(), _example(config))
         # Deployment names know no case.
         other = by_name.setdefault(config.model_name.casefold(), model)

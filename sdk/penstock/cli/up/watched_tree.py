@@ -37,6 +37,14 @@ class Scan:
         """Returns the paths that were saved, made or removed until `later`."""
         return frozenset(path for path, _ in self.files.items() ^ later.files.items())
 
+    def before_edits_since(self, earlier: Scan) -> Scan:
+        """Returns this look, but each file that was edited since `earlier` as it was then.
+
+        Files that were made or removed since count as seen: builds make files, too.
+        """
+        then = {path: stamp for path, stamp in earlier.files.items() if path in self.files}
+        return Scan({**self.files, **then}, self.is_complete)
+
 
 class WatchedTree:
     """Looks at one directory again and again.

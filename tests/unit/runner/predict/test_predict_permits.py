@@ -94,3 +94,21 @@ def test_a_permit_that_comes_together_with_a_cancellation_is_not_lost() -> None:
             await permits.acquire()
 
     run_virtual(main())
+
+
+def test_a_permit_that_comes_behind_a_cancellation_goes_to_the_next() -> None:
+    async def main() -> None:
+        permits = Permits(1)
+        held = await permits.acquire()
+        first = asyncio.create_task(permits.acquire())
+        second = asyncio.create_task(permits.acquire())
+        await asyncio.sleep(0)
+        first.cancel()
+        held.release()  # before the first one has run: it still stands in the queue
+
+        assert isinstance(await second, Permit)
+        await asyncio.wait([first])
+        assert first.cancelled()
+        assert permits.waiting == 0
+
+    run_virtual(main())

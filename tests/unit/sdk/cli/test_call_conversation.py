@@ -14,8 +14,8 @@ ServeModel = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
 
 
-def talk(url: str, *, timeout_s: float = 10.0, name: str = "m") -> int:
-    target = Target(name=name, environment=None, deployment=None, kind="websocket", http=url)
+def talk(url: str, *, timeout_s: float = 10.0, name: str = "m", is_chain: bool = False) -> int:
+    target = Target(name=name, environment=None, deployment=None, kind="websocket", http=url, is_chain=is_chain)
     conversation = Conversation(target=target, url=url, headers=[("x-a", "b")], timeout_s=timeout_s, quiet_s=0.05)
     with Printer(None, indents=False) as printer:
         return conversation.run(iter(["hello"]), printer)
@@ -65,3 +65,8 @@ def test_an_answer_that_cannot_be_shown_ends_it(
     monkeypatch.setattr(Printer, "message", fail)
     with pytest.raises(type(problem)):
         talk(serve_model())
+
+
+def test_a_chain_has_a_path_of_its_own(serve_model: ServeModel, capsys: Capture) -> None:
+    assert talk(serve_model(), name="c", is_chain=True) == exit_status.OK
+    assert capsys.readouterr().out == "hello\n"

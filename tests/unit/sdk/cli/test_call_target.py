@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.api.control.v1 import admin_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2
 from penstock.cli import exit_status
 from penstock.cli.call.target import Target, find_target
 from penstock.cli.command_error import CommandError
@@ -60,8 +60,8 @@ def test_nothing_is_known_of_a_model_that_was_never_loaded() -> None:
 
 
 def test_what_is_not_there_is_named_with_what_is() -> None:
-    assert refusal("y") == "no model 'y'; there are: m, x"
-    assert refusal("old") == "no model 'old'; there are: m, x"
+    assert refusal("y") == "no model or chain 'y'; there are: m, x"
+    assert refusal("old") == "no model or chain 'old'; there are: m, x"
     assert "production of x points to no deployment; there are: x-3333cccc" in refusal("x")
     assert refusal("m", deployment="m-9") == "no deployment 'm-9' of m; there are: m-2222bbbb, m-1111aaaa"
     assert "the environment dev of m" in refusal("m", environment="dev")
@@ -75,3 +75,34 @@ def test_an_edge_may_be_named() -> None:
 def test_without_an_edge_nothing_can_be_called() -> None:
     with pytest.raises(CommandError, match="no edge is connected"):
         find("m", edge=False)
+
+
+def chainlet(name: str, deployment_id: str, endpoint: str, *, is_entrypoint: bool) -> admin_pb2.DeploymentStatus:
+    place = chain_pb2.ChainPlace(chain="c", is_entrypoint=is_entrypoint)
+    return admin_pb2.DeploymentStatus(
+        name=name, deployment_id=deployment_id, environments=["production"], endpoints=[endpoint], chain=place
+    )
+
+
+CHAIN = admin_pb2.GetStatusResponse(
+    deployments=[
+        chainlet("c", "c-1", "websocket", is_entrypoint=True),
+        chainlet("c.Inner", "c.Inner-1", "predict", is_entrypoint=False),
+        PRODUCTION,
+    ],
+    edges=[EDGE],
+)
+
+
+def test_a_chain_is_called_by_its_own_paths() -> None:
+    entrypoint = find_target(CHAIN, "c", environment=None, deployment=None, url=None)
+    assert (entrypoint.kind, entrypoint.websocket_path) == ("websocket", "/chain/c/websocket")
+    inner = find_target(CHAIN, "c.Inner", environment=None, deployment=None, url=None)
+    assert (inner.kind, inner.predict_url) == ("predict", "http://127.0.0.1:8000/chain/c.Inner/run_remote")
+    by_id = find_target(CHAIN, "c-1", environment=None, deployment=None, url=None)
+    assert by_id.websocket_path == "/chain/c/deployment/c-1/websocket"
+
+
+def test_inner_chainlets_are_not_listed() -> None:
+    with pytest.raises(CommandError, match=r"no model or chain 'x'; there are: c, m$"):
+        find_target(CHAIN, "x", environment=None, deployment=None, url=None)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from penstock.cli.up.admin import AdminError, Created, ReloadOutcome
-from penstock.cli.up.model_watch import ModelWatch, wait_for_change
+from penstock.cli.up.model_watch import ModelWatch
 from penstock.cli.up.observation import Deployment, Observation
-from penstock.cli.up.watched_tree import WatchedTree
+from penstock.cli.up.watched_tree import Scan, WatchedTree
 
 MakeModel = Callable[..., Path]
 CONFIG = "model_name: m\n"
@@ -53,7 +53,7 @@ class FakePlatform:
 class Watched:
     """A watch, and the files that it watches."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, read: Scan | None = None) -> None:
         self.folder = folder
         self.platform = FakePlatform()
         self.notes: list[str] = []
@@ -64,6 +64,7 @@ class Watched:
             directory=folder,
             deployment_id="m-1",
             replicas=3,
+            read=read or Scan(),
             note=self.notes.append,
             on_deployment=self.named.__setitem__,
         )
@@ -245,15 +246,12 @@ def test_a_changed_config_changes_what_is_code(watched: Watched) -> None:
     assert watched.asked() == [("reload", "m-2")]
 
 
-def test_any_change_ends_the_wait_for_one(make_model: MakeModel) -> None:
-    folder = make_model()
-
-    async def main() -> str:
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            waiting = group.create_task(wait_for_change([folder]))
-            while not waiting.done():
-                (folder / "config.yaml").write_text((folder / "config.yaml").read_text() + "#")
-                await asyncio.wait([waiting], timeout=0.2)
-        return waiting.result()
-
-    assert asyncio.run(main()) == "m/config.yaml"
+def test_what_was_edited_while_the_model_was_loaded_is_taken_over_at_once(make_model: MakeModel) -> None:
+    folder = make_model(CONFIG)
+    read = WatchedTree(folder).scan()
+    (folder / "model" / "model.py").write_text("class Model: ...\n")
+    (folder / "model" / "built.py").write_text("what a build command made is no edit\n")
+    watched = Watched(folder, read)
+    watched.look()
+    assert watched.asked() == [("reload", "m-1")]
+    assert watched.told().startswith("m: model/model.py: live in ")

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -125,3 +130,52 @@ def test_a_build_does_not_see_the_environment_penstock_runs_in() -> None:
     env = build_environ({"PYTHONPATH": "/x", "VIRTUAL_ENV": "/y", "PYTHONSAFEPATH": "1", "PIP_INDEX_URL": "u"})
 
     assert env == {"PIP_INDEX_URL": "u", "PYTHONUNBUFFERED": "1"}
+
+
+class AskedToEndError(Exception):
+    """What the handler of SIGTERM raises here."""
+
+
+@pytest.fixture
+def sigterm_raises() -> Iterator[None]:
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise AskedToEndError
+
+    before = signal.signal(signal.SIGTERM, end)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("sigterm_raises")
+def test_an_end_between_the_start_of_a_program_and_the_wait_for_it_leaves_nothing_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[int] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self.pid)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+
+    with pytest.raises(AskedToEndError):
+        shell("exec sleep 100", tmp_path, [])
+    assert not Path(f"/proc/{started[0]}").exists()
+
+
+@pytest.mark.usefixtures("sigterm_raises")
+def test_a_second_end_does_not_interrupt_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    def kill_group(pid: int) -> None:
+        started.append(pid)
+        signal.raise_signal(signal.SIGTERM)
+        os.killpg(pid, signal.SIGKILL)
+
+    monkeypatch.setattr(build_process, "_kill_group", kill_group)
+
+    with pytest.raises(AskedToEndError):
+        shell("exec sleep 100", tmp_path, [], timeout_s=0.1)
+    assert not Path(f"/proc/{started[0]}").exists()

@@ -15,7 +15,9 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from penstock.api.control.v1 import chain_pb2 as _chain_pb2
 from penstock.api.control.v1 import control_pb2 as _control_pb2
+from penstock.api.control.v1 import load_pb2 as _load_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -447,6 +449,7 @@ class DeploymentStatus(_message.Message):
     ARTIFACT_FIELD_NUMBER: _builtins.int
     BUILD_LOG_PATH_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Model or chain name."""
     deployment_id: _builtins.str
@@ -508,7 +511,7 @@ class DeploymentStatus(_message.Message):
         """The last scale decision. Absent before the first."""
 
     @_builtins.property
-    def autoscaling(self) -> Global___Autoscaling:
+    def autoscaling(self) -> _load_pb2.Autoscaling:
         """How it may be scaled: its config.yaml with what operators changed since."""
 
     @_builtins.property
@@ -526,6 +529,10 @@ class DeploymentStatus(_message.Message):
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What its model can be called by: "websocket", "predict", "chat_completions", … Empty before one was loaded."""
+
+    @_builtins.property
+    def chain(self) -> _chain_pb2.ChainPlace:
+        """Its place in a chain. Absent for a model."""
 
     def __init__(
         self,
@@ -546,7 +553,7 @@ class DeploymentStatus(_message.Message):
         last_decision: Global___ScaleDecision | None = ...,
         source: _builtins.str = ...,
         message: _builtins.str = ...,
-        autoscaling: Global___Autoscaling | None = ...,
+        autoscaling: _load_pb2.Autoscaling | None = ...,
         manual_replicas: _builtins.int | None = ...,
         paused: _builtins.bool = ...,
         superseded: _builtins.bool = ...,
@@ -563,88 +570,17 @@ class DeploymentStatus(_message.Message):
         artifact: _builtins.str = ...,
         build_log_path: _builtins.str = ...,
         endpoints: _abc.Iterable[_builtins.str] | None = ...,
+        chain: _chain_pb2.ChainPlace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "autoscaling", b"autoscaling", "created_at", b"created_at", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "oldest_wait", b"oldest_wait", "streams_end_at", b"streams_end_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "autoscaling", b"autoscaling", "chain", b"chain", "created_at", b"created_at", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "oldest_wait", b"oldest_wait", "streams_end_at", b"streams_end_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "artifact", b"artifact", "autoscaling", b"autoscaling", "blocked", b"blocked", "build_log_path", b"build_log_path", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "endpoints", b"endpoints", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "phase", b"phase", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas", "active_streams", b"active_streams", "artifact", b"artifact", "autoscaling", b"autoscaling", "blocked", b"blocked", "build_log_path", b"build_log_path", "chain", b"chain", "crash_looping_replicas", b"crash_looping_replicas", "created_at", b"created_at", "deployment_id", b"deployment_id", "draining_replicas", b"draining_replicas", "endpoints", b"endpoints", "environments", b"environments", "failed_replicas", b"failed_replicas", "last_decision", b"last_decision", "manual_replicas", b"manual_replicas", "max_replicas", b"max_replicas", "message", b"message", "min_replicas", b"min_replicas", "name", b"name", "oldest_wait", b"oldest_wait", "paused", b"paused", "pending_environment", b"pending_environment", "phase", b"phase", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "retired", b"retired", "source", b"source", "starting_replicas", b"starting_replicas", "stopped", b"stopped", "stream_capacity", b"stream_capacity", "streams_end_at", b"streams_end_at", "superseded", b"superseded", "target_replicas", b"target_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__manual_replicas: _TypeAlias = _typing.Literal["manual_replicas"]  # noqa: Y015
     _WhichOneofArgType__manual_replicas: _TypeAlias = _typing.Literal["_manual_replicas", b"_manual_replicas"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__manual_replicas) -> _WhichOneofReturnType__manual_replicas | None: ...
 
 Global___DeploymentStatus: _TypeAlias = DeploymentStatus  # noqa: Y015
-
-@_typing.final
-class Autoscaling(_message.Message):
-    """How a deployment may be scaled. Times in seconds."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MIN_REPLICA_FIELD_NUMBER: _builtins.int
-    MAX_REPLICA_FIELD_NUMBER: _builtins.int
-    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
-    METRIC_FIELD_NUMBER: _builtins.int
-    SCALE_DOWN_DELAY_FIELD_NUMBER: _builtins.int
-    SCALE_DOWN_INTERVAL_FIELD_NUMBER: _builtins.int
-    AUTOSCALING_WINDOW_FIELD_NUMBER: _builtins.int
-    TARGET_UTILIZATION_PERCENTAGE_FIELD_NUMBER: _builtins.int
-    MAX_SCALE_DOWN_RATE_FIELD_NUMBER: _builtins.int
-    BUFFER_SLOTS_FIELD_NUMBER: _builtins.int
-    PLACEMENT_FIELD_NUMBER: _builtins.int
-    CORDON_SURPLUS_FIELD_NUMBER: _builtins.int
-    OVERRIDDEN_FIELD_NUMBER: _builtins.int
-    min_replica: _builtins.int
-    """Least replicas."""
-    max_replica: _builtins.int
-    """Most replicas."""
-    max_concurrency: _builtins.int
-    """Streams of one replica."""
-    metric: _builtins.str
-    """"streams" or "requests"."""
-    scale_down_delay: _builtins.float
-    """Time for which a replica must be idle, or the load low, before a replica goes."""
-    scale_down_interval: _builtins.float
-    """Shortest time between two removals, metric "streams"."""
-    autoscaling_window: _builtins.float
-    """Averaging window, metric "requests"."""
-    target_utilization_percentage: _builtins.float
-    """Wanted share of the slots in use in percent, metric "requests"."""
-    max_scale_down_rate: _builtins.float
-    """Most of the excess that goes at once in percent, metric "requests"."""
-    buffer_slots: _builtins.int
-    """Free slots that are kept ready, metric "streams"."""
-    placement: _builtins.str
-    """"spread" or "packed"."""
-    cordon_surplus: _builtins.bool
-    """The emptiest surplus replica becomes the last choice."""
-    @_builtins.property
-    def overridden(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Settings that operators have changed: they stand otherwise in config.yaml."""
-
-    def __init__(
-        self,
-        *,
-        min_replica: _builtins.int = ...,
-        max_replica: _builtins.int = ...,
-        max_concurrency: _builtins.int = ...,
-        metric: _builtins.str = ...,
-        scale_down_delay: _builtins.float = ...,
-        scale_down_interval: _builtins.float = ...,
-        autoscaling_window: _builtins.float = ...,
-        target_utilization_percentage: _builtins.float = ...,
-        max_scale_down_rate: _builtins.float = ...,
-        buffer_slots: _builtins.int = ...,
-        placement: _builtins.str = ...,
-        cordon_surplus: _builtins.bool = ...,
-        overridden: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["autoscaling_window", b"autoscaling_window", "buffer_slots", b"buffer_slots", "cordon_surplus", b"cordon_surplus", "max_concurrency", b"max_concurrency", "max_replica", b"max_replica", "max_scale_down_rate", b"max_scale_down_rate", "metric", b"metric", "min_replica", b"min_replica", "overridden", b"overridden", "placement", b"placement", "scale_down_delay", b"scale_down_delay", "scale_down_interval", b"scale_down_interval", "target_utilization_percentage", b"target_utilization_percentage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Autoscaling: _TypeAlias = Autoscaling  # noqa: Y015
 
 @_typing.final
 class DecisionInput(_message.Message):
@@ -984,21 +920,27 @@ class ApplyDeploymentsRequest(_message.Message):
 
     DEPLOYMENTS_FIELD_NUMBER: _builtins.int
     PRUNE_FIELD_NUMBER: _builtins.int
+    CHAINS_FIELD_NUMBER: _builtins.int
     prune: _builtins.bool
-    """Also drain and remove every deployment that is not among these."""
+    """Also drain and remove every deployment that is not among these or a part of `chains`."""
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentSpec]:
         """What to create. One that exists with the same content is kept as it is."""
+
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedCompositeFieldContainer[_chain_pb2.ChainSpec]:
+        """Chains to create. One that exists with the same content is kept as it is."""
 
     def __init__(
         self,
         *,
         deployments: _abc.Iterable[Global___DeploymentSpec] | None = ...,
         prune: _builtins.bool = ...,
+        chains: _abc.Iterable[_chain_pb2.ChainSpec] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments", "prune", b"prune"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chains", b"chains", "deployments", b"deployments", "prune", b"prune"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1011,18 +953,24 @@ class ApplyDeploymentsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEPLOYMENTS_FIELD_NUMBER: _builtins.int
+    CHAINS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deployments(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppliedDeployment]:
         """One per spec."""
+
+    @_builtins.property
+    def chains(self) -> _containers.RepeatedCompositeFieldContainer[_chain_pb2.CreatedChain]:
+        """One per chain."""
 
     def __init__(
         self,
         *,
         deployments: _abc.Iterable[Global___AppliedDeployment] | None = ...,
+        chains: _abc.Iterable[_chain_pb2.CreatedChain] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployments", b"deployments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chains", b"chains", "deployments", b"deployments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1345,13 +1293,13 @@ class ScalingState(_message.Message):
     target_replicas: _builtins.int
     """Replicas wanted."""
     @_builtins.property
-    def autoscaling(self) -> Global___Autoscaling:
+    def autoscaling(self) -> _load_pb2.Autoscaling:
         """Settings."""
 
     def __init__(
         self,
         *,
-        autoscaling: Global___Autoscaling | None = ...,
+        autoscaling: _load_pb2.Autoscaling | None = ...,
         manual_replicas: _builtins.int | None = ...,
         target_replicas: _builtins.int = ...,
     ) -> None: ...
@@ -1513,7 +1461,7 @@ Global___ChangedReplica: _TypeAlias = ChangedReplica  # noqa: Y015
 
 @_typing.final
 class PromoteDeploymentRequest(_message.Message):
-    """Points an environment at a deployment."""
+    """Points an environment at a deployment, or at all of a chain."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1523,7 +1471,7 @@ class PromoteDeploymentRequest(_message.Message):
     AT_ONCE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
-    """The deployment."""
+    """The deployment; of a chain its entrypoint. An inner chainlet is refused."""
     environment: _builtins.str
     """The environment. Empty means production."""
     at_once: _builtins.bool
@@ -1563,6 +1511,7 @@ class PromoteDeploymentResponse(_message.Message):
     FROM_DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
     OPEN_STREAMS_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    CHAINLETS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The model's name."""
     environment: _builtins.str
@@ -1574,7 +1523,9 @@ class PromoteDeploymentResponse(_message.Message):
     open_streams: _builtins.int
     """Streams that are open on the deployment before."""
     pending: _builtins.bool
-    """True when the environment will point to it once a replica is ready."""
+    """True when the environment will point to it once a replica is ready; of a chain, one of each chainlet."""
+    chainlets: _builtins.int
+    """Chainlets of the chain that is promoted, the entrypoint included. 0 for a model."""
     def __init__(
         self,
         *,
@@ -1584,10 +1535,11 @@ class PromoteDeploymentResponse(_message.Message):
         from_deployment_id: _builtins.str = ...,
         open_streams: _builtins.int = ...,
         pending: _builtins.bool = ...,
+        chainlets: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["environment", b"environment", "from_deployment_id", b"from_deployment_id", "name", b"name", "open_streams", b"open_streams", "pending", b"pending", "to_deployment_id", b"to_deployment_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chainlets", b"chainlets", "environment", b"environment", "from_deployment_id", b"from_deployment_id", "name", b"name", "open_streams", b"open_streams", "pending", b"pending", "to_deployment_id", b"to_deployment_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1810,117 +1762,3 @@ class WatchEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
-
-@_typing.final
-class RecordLoadRequest(_message.Message):
-    """Asks for the load of deployments as it changes."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DEPLOYMENT_FIELD_NUMBER: _builtins.int
-    deployment: _builtins.str
-    """Only this deployment. Empty means all."""
-    def __init__(
-        self,
-        *,
-        deployment: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RecordLoadRequest: _TypeAlias = RecordLoadRequest  # noqa: Y015
-
-@_typing.final
-class RecordLoadResponse(_message.Message):
-    """The load of deployments at one moment."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    AT_FIELD_NUMBER: _builtins.int
-    LOADS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def at(self) -> _timestamp_pb2.Timestamp:
-        """When."""
-
-    @_builtins.property
-    def loads(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeploymentLoad]:
-        """Those whose load has changed since the last response; all of them in the first one."""
-
-    def __init__(
-        self,
-        *,
-        at: _timestamp_pb2.Timestamp | None = ...,
-        loads: _abc.Iterable[Global___DeploymentLoad] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "loads", b"loads"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RecordLoadResponse: _TypeAlias = RecordLoadResponse  # noqa: Y015
-
-@_typing.final
-class DeploymentLoad(_message.Message):
-    """The load of one deployment. Totals grow from the start of the controller and never shrink."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    ACTIVE_STREAMS_FIELD_NUMBER: _builtins.int
-    WAITING_STREAMS_FIELD_NUMBER: _builtins.int
-    ADMITTED_TOTAL_FIELD_NUMBER: _builtins.int
-    REFUSED_TOTAL_FIELD_NUMBER: _builtins.int
-    READY_REPLICAS_FIELD_NUMBER: _builtins.int
-    STARTING_REPLICAS_FIELD_NUMBER: _builtins.int
-    COLD_STARTS_FIELD_NUMBER: _builtins.int
-    AUTOSCALING_FIELD_NUMBER: _builtins.int
-    deployment_id: _builtins.str
-    """Deployment id."""
-    name: _builtins.str
-    """Model name."""
-    active_streams: _builtins.int
-    """Streams that hold a slot."""
-    waiting_streams: _builtins.int
-    """Streams that wait."""
-    admitted_total: _builtins.int
-    """Streams that were given a slot, on all replicas there were."""
-    refused_total: _builtins.int
-    """Streams that were refused at the edges for want of a slot."""
-    ready_replicas: _builtins.int
-    """Replicas that admit streams."""
-    starting_replicas: _builtins.int
-    """Replicas that load."""
-    @_builtins.property
-    def cold_starts(self) -> _containers.RepeatedCompositeFieldContainer[_duration_pb2.Duration]:
-        """Replicas that became ready since the last response, each with the time from start to ready."""
-
-    @_builtins.property
-    def autoscaling(self) -> Global___Autoscaling:
-        """How it may be scaled."""
-
-    def __init__(
-        self,
-        *,
-        deployment_id: _builtins.str = ...,
-        name: _builtins.str = ...,
-        active_streams: _builtins.int = ...,
-        waiting_streams: _builtins.int = ...,
-        admitted_total: _builtins.int = ...,
-        refused_total: _builtins.int = ...,
-        ready_replicas: _builtins.int = ...,
-        starting_replicas: _builtins.int = ...,
-        cold_starts: _abc.Iterable[_duration_pb2.Duration] | None = ...,
-        autoscaling: Global___Autoscaling | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["autoscaling", b"autoscaling"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "admitted_total", b"admitted_total", "autoscaling", b"autoscaling", "cold_starts", b"cold_starts", "deployment_id", b"deployment_id", "name", b"name", "ready_replicas", b"ready_replicas", "refused_total", b"refused_total", "starting_replicas", b"starting_replicas", "waiting_streams", b"waiting_streams"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DeploymentLoad: _TypeAlias = DeploymentLoad  # noqa: Y015

@@ -5,6 +5,8 @@ import warnings
 
 from penstock.api.control.v1 import admin_pb2 as penstock_dot_api_dot_control_dot_v1_dot_admin__pb2
 from penstock.api.control.v1 import artifact_pb2 as penstock_dot_api_dot_control_dot_v1_dot_artifact__pb2
+from penstock.api.control.v1 import chain_pb2 as penstock_dot_api_dot_control_dot_v1_dot_chain__pb2
+from penstock.api.control.v1 import load_pb2 as penstock_dot_api_dot_control_dot_v1_dot_load__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -98,8 +100,8 @@ class AdminServiceStub:
                 _registered_method=True)
         self.RecordLoad = channel.unary_stream(
                 '/penstock.api.control.v1.AdminService/RecordLoad',
-                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
-                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadResponse.FromString,
                 _registered_method=True)
         self.GetArtifact = channel.unary_unary(
                 '/penstock.api.control.v1.AdminService/GetArtifact',
@@ -115,6 +117,11 @@ class AdminServiceStub:
                 '/penstock.api.control.v1.AdminService/CreateDeployment',
                 request_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.SerializeToString,
                 response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.FromString,
+                _registered_method=True)
+        self.CreateChain = channel.unary_unary(
+                '/penstock.api.control.v1.AdminService/CreateChain',
+                request_serializer=penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainRequest.SerializeToString,
+                response_deserializer=penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainResponse.FromString,
                 _registered_method=True)
         self.ReloadDeployment = channel.unary_unary(
                 '/penstock.api.control.v1.AdminService/ReloadDeployment',
@@ -189,7 +196,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PromoteDeployment(self, request, context):
-        """Points an environment at a deployment. Open streams stay where they are.
+        """Points an environment at a deployment, or at all chainlets of a chain. Open streams stay where they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -239,6 +246,13 @@ class AdminServiceServicer:
 
     def CreateDeployment(self, request, context):
         """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateChain(self, request, context):
+        """Creates a version of a chain, one deployment per chainlet; its environment changes as a whole, when all are ready.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -323,8 +337,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
             ),
             'RecordLoad': grpc.unary_stream_rpc_method_handler(
                     servicer.RecordLoad,
-                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.FromString,
-                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.SerializeToString,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_unary_rpc_method_handler(
                     servicer.GetArtifact,
@@ -340,6 +354,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.CreateDeployment,
                     request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.FromString,
                     response_serializer=penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.SerializeToString,
+            ),
+            'CreateChain': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateChain,
+                    request_deserializer=penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainRequest.FromString,
+                    response_serializer=penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainResponse.SerializeToString,
             ),
             'ReloadDeployment': grpc.unary_unary_rpc_method_handler(
                     servicer.ReloadDeployment,
@@ -702,8 +721,8 @@ class AdminService:
             request,
             target,
             '/penstock.api.control.v1.AdminService/RecordLoad',
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadRequest.SerializeToString,
-            penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.RecordLoadResponse.FromString,
+            penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_load__pb2.RecordLoadResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -785,6 +804,33 @@ class AdminService:
             '/penstock.api.control.v1.AdminService/CreateDeployment',
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentRequest.SerializeToString,
             penstock_dot_api_dot_control_dot_v1_dot_admin__pb2.CreateDeploymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/penstock.api.control.v1.AdminService/CreateChain',
+            penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainRequest.SerializeToString,
+            penstock_dot_api_dot_control_dot_v1_dot_chain__pb2.CreateChainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,8 @@ from collections import abc as _abc
 from grpc import aio as _aio
 from penstock.api.control.v1 import admin_pb2 as _admin_pb2
 from penstock.api.control.v1 import artifact_pb2 as _artifact_pb2
+from penstock.api.control.v1 import chain_pb2 as _chain_pb2
+from penstock.api.control.v1 import load_pb2 as _load_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -56,14 +58,14 @@ class AdminServiceStub:
     ChangeReplicas: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeReplicasRequest, _admin_pb2.ChangeReplicasResponse]
     """Cordons, uncordons, drains or undrains replicas."""
     PromoteDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PromoteDeploymentRequest, _admin_pb2.PromoteDeploymentResponse]
-    """Points an environment at a deployment. Open streams stay where they are."""
+    """Points an environment at a deployment, or at all chainlets of a chain. Open streams stay where they are."""
     ExplainDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainDeploymentRequest, _admin_pb2.ExplainDeploymentResponse]
     """The last decision on a deployment, with all that it was based on."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListEventsRequest, _admin_pb2.ListEventsResponse]
     """What has happened."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]
     """What happens from now on, or from an event on."""
-    RecordLoad: _grpc.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]
+    RecordLoad: _grpc.UnaryStreamMultiCallable[_load_pb2.RecordLoadRequest, _load_pb2.RecordLoadResponse]
     """The load of deployments as it changes, for the simulator."""
     GetArtifact: _grpc.UnaryUnaryMultiCallable[_artifact_pb2.GetArtifactRequest, _artifact_pb2.GetArtifactResponse]
     """Whether an artifact is stored already."""
@@ -71,6 +73,8 @@ class AdminServiceStub:
     """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]
     """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+    CreateChain: _grpc.UnaryUnaryMultiCallable[_chain_pb2.CreateChainRequest, _chain_pb2.CreateChainResponse]
+    """Creates a version of a chain, one deployment per chainlet; its environment changes as a whole, when all are ready."""
     ReloadDeployment: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ReloadDeploymentRequest, _admin_pb2.ReloadDeploymentResponse]
     """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code."""
     ReadLogs: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReadLogsRequest, _admin_pb2.ReadLogsResponse]
@@ -98,14 +102,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ChangeReplicas: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeReplicasRequest, _admin_pb2.ChangeReplicasResponse]  # type: ignore[assignment]
     """Cordons, uncordons, drains or undrains replicas."""
     PromoteDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.PromoteDeploymentRequest, _admin_pb2.PromoteDeploymentResponse]  # type: ignore[assignment]
-    """Points an environment at a deployment. Open streams stay where they are."""
+    """Points an environment at a deployment, or at all chainlets of a chain. Open streams stay where they are."""
     ExplainDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainDeploymentRequest, _admin_pb2.ExplainDeploymentResponse]  # type: ignore[assignment]
     """The last decision on a deployment, with all that it was based on."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListEventsRequest, _admin_pb2.ListEventsResponse]  # type: ignore[assignment]
     """What has happened."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchEventsRequest, _admin_pb2.WatchEventsResponse]  # type: ignore[assignment]
     """What happens from now on, or from an event on."""
-    RecordLoad: _aio.UnaryStreamMultiCallable[_admin_pb2.RecordLoadRequest, _admin_pb2.RecordLoadResponse]  # type: ignore[assignment]
+    RecordLoad: _aio.UnaryStreamMultiCallable[_load_pb2.RecordLoadRequest, _load_pb2.RecordLoadResponse]  # type: ignore[assignment]
     """The load of deployments as it changes, for the simulator."""
     GetArtifact: _aio.UnaryUnaryMultiCallable[_artifact_pb2.GetArtifactRequest, _artifact_pb2.GetArtifactResponse]  # type: ignore[assignment]
     """Whether an artifact is stored already."""
@@ -113,6 +117,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Stores an artifact, a packed Truss directory. The first request is `header`; then chunks in order."""
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateDeploymentRequest, _admin_pb2.CreateDeploymentResponse]  # type: ignore[assignment]
     """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+    CreateChain: _aio.UnaryUnaryMultiCallable[_chain_pb2.CreateChainRequest, _chain_pb2.CreateChainResponse]  # type: ignore[assignment]
+    """Creates a version of a chain, one deployment per chainlet; its environment changes as a whole, when all are ready."""
     ReloadDeployment: _aio.UnaryUnaryMultiCallable[_admin_pb2.ReloadDeploymentRequest, _admin_pb2.ReloadDeploymentResponse]  # type: ignore[assignment]
     """Has the replicas of a deployment import their code again; weights stay loaded, open streams stay on the old code."""
     ReadLogs: _aio.UnaryStreamMultiCallable[_admin_pb2.ReadLogsRequest, _admin_pb2.ReadLogsResponse]  # type: ignore[assignment]
@@ -191,7 +197,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.PromoteDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.PromoteDeploymentResponse, _abc.Awaitable[_admin_pb2.PromoteDeploymentResponse]]:
-        """Points an environment at a deployment. Open streams stay where they are."""
+        """Points an environment at a deployment, or at all chainlets of a chain. Open streams stay where they are."""
 
     @_abc_1.abstractmethod
     def ExplainDeployment(
@@ -220,9 +226,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def RecordLoad(
         self,
-        request: _admin_pb2.RecordLoadRequest,
+        request: _load_pb2.RecordLoadRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_admin_pb2.RecordLoadResponse], _abc.AsyncIterator[_admin_pb2.RecordLoadResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_load_pb2.RecordLoadResponse], _abc.AsyncIterator[_load_pb2.RecordLoadResponse]]:
         """The load of deployments as it changes, for the simulator."""
 
     @_abc_1.abstractmethod
@@ -248,6 +254,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.CreateDeploymentResponse, _abc.Awaitable[_admin_pb2.CreateDeploymentResponse]]:
         """Creates one deployment out of an artifact or a directory; points an environment at it only when asked to."""
+
+    @_abc_1.abstractmethod
+    def CreateChain(
+        self,
+        request: _chain_pb2.CreateChainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chain_pb2.CreateChainResponse, _abc.Awaitable[_chain_pb2.CreateChainResponse]]:
+        """Creates a version of a chain, one deployment per chainlet; its environment changes as a whole, when all are ready."""
 
     @_abc_1.abstractmethod
     def ReloadDeployment(

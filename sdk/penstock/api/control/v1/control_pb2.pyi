@@ -392,6 +392,7 @@ class AttachResponse(_message.Message):
     UNDRAIN_FIELD_NUMBER: _builtins.int
     SET_LIMITS_FIELD_NUMBER: _builtins.int
     RELOAD_FIELD_NUMBER: _builtins.int
+    CHAIN_PEERS_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """Epoch of the controller that speaks, from 1."""
@@ -415,6 +416,10 @@ class AttachResponse(_message.Message):
     def reload(self) -> Global___ReloadModel:
         """Take the model's code from its directory again."""
 
+    @_builtins.property
+    def chain_peers(self) -> Global___ChainPeers:
+        """Replicas of chains only: what the chainlet can call. Sent after `registered`, and on every change."""
+
     def __init__(
         self,
         *,
@@ -423,13 +428,14 @@ class AttachResponse(_message.Message):
         undrain: Global___Undrain | None = ...,
         set_limits: Global___SetLimits | None = ...,
         reload: Global___ReloadModel | None = ...,
+        chain_peers: Global___ChainPeers | None = ...,
         epoch: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chain_peers", b"chain_peers", "drain", b"drain", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["drain", b"drain", "epoch", b"epoch", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_peers", b"chain_peers", "drain", b"drain", "epoch", b"epoch", "kind", b"kind", "registered", b"registered", "reload", b"reload", "set_limits", b"set_limits", "undrain", b"undrain"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "drain", "undrain", "set_limits", "reload"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["registered", "drain", "undrain", "set_limits", "reload", "chain_peers"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -545,6 +551,78 @@ class ReloadModel(_message.Message):
 Global___ReloadModel: _TypeAlias = ReloadModel  # noqa: Y015
 
 @_typing.final
+class ChainPeers(_message.Message):
+    """What a chainlet needs to call the others of its chain. Replaces the one before."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAIN_FIELD_NUMBER: _builtins.int
+    CHAIN_ID_FIELD_NUMBER: _builtins.int
+    CHAINLETS_FIELD_NUMBER: _builtins.int
+    EDGE_ADDRESSES_FIELD_NUMBER: _builtins.int
+    HTTP_ADDRESS_FIELD_NUMBER: _builtins.int
+    chain: _builtins.str
+    """The chain's name."""
+    chain_id: _builtins.str
+    """Id of this version of the chain."""
+    http_address: _builtins.str
+    """"host:port" where an edge serves HTTP and WebSocket. Empty while none is connected."""
+    @_builtins.property
+    def chainlets(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainPeer]:
+        """All chainlets of this version, this one included."""
+
+    @_builtins.property
+    def edge_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"host:port" where edges serve trunks for runners. Empty while no edge is connected."""
+
+    def __init__(
+        self,
+        *,
+        chain: _builtins.str = ...,
+        chain_id: _builtins.str = ...,
+        chainlets: _abc.Iterable[Global___ChainPeer] | None = ...,
+        edge_addresses: _abc.Iterable[_builtins.str] | None = ...,
+        http_address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "chain_id", b"chain_id", "chainlets", b"chainlets", "edge_addresses", b"edge_addresses", "http_address", b"http_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainPeers: _TypeAlias = ChainPeers  # noqa: Y015
+
+@_typing.final
+class ChainPeer(_message.Message):
+    """One chainlet of a chain."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHAINLET_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    chainlet: _builtins.str
+    """Its display name."""
+    deployment_id: _builtins.str
+    """Its deployment."""
+    name: _builtins.str
+    """Name of its deployment in paths: the chain's name, or "CHAIN.CHAINLET" for one that is not the entrypoint."""
+    def __init__(
+        self,
+        *,
+        chainlet: _builtins.str = ...,
+        deployment_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chainlet", b"chainlet", "deployment_id", b"deployment_id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainPeer: _TypeAlias = ChainPeer  # noqa: Y015
+
+@_typing.final
 class SetLimits(_message.Message):
     """Changes the number of slots. Open streams are never closed by it."""
 
@@ -624,6 +702,7 @@ class Subscribe(_message.Message):
     SNAPSHOT_EPOCH_FIELD_NUMBER: _builtins.int
     SNAPSHOT_VERSION_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    INNER_ADDRESS_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.str
     """Random id of this edge process."""
     pid: _builtins.int
@@ -638,6 +717,8 @@ class Subscribe(_message.Message):
     """Epoch and version of the newest snapshot it has; 0 when it has none."""
     snapshot_version: _builtins.int
     """See snapshot_epoch."""
+    inner_address: _builtins.str
+    """"host:port" where it serves trunks for runners that call other chainlets. Empty when it does not."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When the process started."""
@@ -653,10 +734,11 @@ class Subscribe(_message.Message):
         snapshot_epoch: _builtins.int = ...,
         snapshot_version: _builtins.int = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
+        inner_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "grpc_address", b"grpc_address", "http_address", b"http_address", "pid", b"pid", "snapshot_epoch", b"snapshot_epoch", "snapshot_version", b"snapshot_version", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "grpc_address", b"grpc_address", "http_address", b"http_address", "inner_address", b"inner_address", "pid", b"pid", "snapshot_epoch", b"snapshot_epoch", "snapshot_version", b"snapshot_version", "started_at", b"started_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""A call from chainlet to chainlet: rows, trials against httpx + FastAPI, and their section of RESULTS.md."""

@@ -1,0 +1,1 @@
+"""Chains: deployments, one per chainlet, that are created, promoted and removed as a whole."""

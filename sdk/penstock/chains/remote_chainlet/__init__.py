@@ -1,0 +1,1 @@
+"""Names under which Truss Chains has its parts for deployed chainlets."""

@@ -1,0 +1,1 @@
+"""The side of a chainlet that answers calls, inside a runner."""

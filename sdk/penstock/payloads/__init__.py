@@ -1,0 +1,1 @@
+"""Bodies of requests and results: JSON and msgpack as Truss writes them, for the runner and for chains."""

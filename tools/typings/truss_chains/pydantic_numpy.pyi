@@ -1,0 +1,2 @@
+from penstock.chains.pydantic_numpy import *
+from penstock.chains.pydantic_numpy import NumpyArrayField as NumpyArrayField
