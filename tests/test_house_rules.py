@@ -70,6 +70,10 @@ TASK_HOLDERS: dict[str, str] = {
 """Modules that create tasks outside of a TaskGroup, with who keeps and ends them."""
 
 TEST_SLEEPS: dict[str, str] = {
+    "tests/unit/chains/test_chains_callee.py": "sleeps in virtual time, which takes none",
+    "tests/unit/chains/test_chains_concurrency.py": "sleeps in virtual time, which takes none",
+    "tests/unit/chains/test_chains_edge_link.py": "sleeps in virtual time, which takes none",
+    "tests/unit/edge/test_inner_stream.py": "sleeps in virtual time, which takes none",
     "tests/unit/support/test_virtual_time.py": "sleeps in virtual time, which takes none",
 }
 """Test files that sleep, with the reason why no condition can be waited for."""

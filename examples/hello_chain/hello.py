@@ -8,7 +8,7 @@ import truss_chains as chains
 class RandInt(chains.ChainletBase):
     """Draws a number. It has replicas, hardware and requirements of its own."""
 
-    remote_config = chains.RemoteConfig(compute=chains.Compute(cpu_count=1))
+    remote_config = chains.RemoteConfig(compute=chains.Compute(cpu_count=1, predict_concurrency=8))
 
     async def run_remote(self, max_value: int) -> int:
         return random.randint(1, max_value)

@@ -26,7 +26,7 @@ HANGOVER_FRAMES = 15
 ONSET_FRAMES = 3
 """Loud frames that begin one."""
 
-SMALL = chains.RemoteConfig(compute=chains.Compute(cpu_count=1, memory="512Mi"))
+SMALL = chains.RemoteConfig(compute=chains.Compute(cpu_count=1, memory="512Mi", predict_concurrency=32))
 
 
 class Frame(pydantic.BaseModel):

@@ -30,6 +30,12 @@ from penstock_testing.chain_calls_kit import ChainCalls, chain_calls, echo_app, 
 from penstock_testing.chainlet_serving import Serve
 
 WORDS = """
+def pause(time_s: float) -> asyncio.Future:
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+    loop.call_later(time_s, over.set_result, None)
+    return over
+
 class Word(pydantic.BaseModel):
     text: str
     data: bytes = b""
@@ -39,6 +45,7 @@ class Talker(chains.ChainletBase):
         self.taken = 0
         self.ended: list[str] = []
         self.trace = {}
+        self.cleanup_s = 0.0
 
     async def run_remote(self, words: AsyncIterator[Word], suffix: str, most: int = 1000) -> AsyncIterator[Word]:
         from penstock.chains.remote import trace
@@ -54,10 +61,7 @@ class Talker(chains.ChainletBase):
                 if word.text == "wait":
                     await asyncio.Event().wait()
                 if word.text == "slow":
-                    loop = asyncio.get_running_loop()
-                    pause = loop.create_future()
-                    loop.call_later(0.01, pause.set_result, None)
-                    await pause
+                    await pause(0.01)
                 yield Word(text=word.text + suffix, data=word.data)
                 if self.taken == most:
                     return
@@ -65,7 +69,7 @@ class Talker(chains.ChainletBase):
             self.ended.append("cancelled")
             raise
         finally:
-            await asyncio.sleep(0)
+            await pause(self.cleanup_s)
             self.ended.append("cleaned up")
 """
 
@@ -277,6 +281,7 @@ async def test_a_consumer_that_stops_cancels_the_callee_and_its_iterator(serve: 
 async def test_a_gone_caller_cancels_at_once_whatever_is_queued(serve: Serve) -> None:
     """Items that wait in the callee's inbox must not keep it busy for a caller that has left."""
     async with talking(serve) as talk:
+        talk.chainlet.cleanup_s = 0.05  # longer than the grace that others have to take notice
         source = Source(talk.words(*["slow"] * 200), waits=True)
         task = asyncio.create_task(all_of(talk.converse(source())))
         await until(lambda: source.made == 200 and talk.chainlet.taken > 1, "items wait in the inbox")
@@ -294,12 +299,15 @@ async def test_a_callee_that_takes_nothing_stops_the_iterator(serve: Serve) -> N
     async with talking(serve) as talk:
         big = [talk.word(text="more", data=bytes(100_000)) for _ in range(1000)]
         source = Source([talk.word(text="wait"), *big])
-        task = asyncio.create_task(anext(talk.converse(source())))
+        words = source()
+        task = asyncio.create_task(anext(talk.converse(words)))
         await until(lambda: source.made > 1, "the iterator was asked")
         await stands_still(lambda: source.made)
 
         assert source.made < 200, "100 MB were read from the iterator for a callee that takes nothing"
         task.cancel()
+        await asyncio.wait([task])
+        assert source.ended == ["cleaned up"], "the iterator is left open, in the middle of a send"
 
 
 @on_a_loop

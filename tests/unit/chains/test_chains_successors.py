@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -177,6 +178,7 @@ def test_a_chainlet_whose_end_would_be_noticed_lives_on(truss: Truss) -> None:
     ended = type(chainlet_of(old)).ended
     new = truss.reload(truss.reload(old))
     del old
+    gc.collect()
 
     assert ended == []
     assert truss.answer(new) == {"count": 7}

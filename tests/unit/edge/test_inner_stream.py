@@ -203,6 +203,33 @@ def test_a_callers_close_with_a_reason_reaches_the_callee_behind_its_messages() 
     played(scenario)
 
 
+def test_what_a_caller_sent_before_its_close_is_not_lost_while_the_callee_is_slow() -> None:
+    async def scenario(kit: InnerKit) -> None:
+        sink = await kit.ask(is_request=False)
+        side = await kit.accepted()
+        messages = [bytes([number]) * 20_000 for number in range(40)]
+        for message in messages:
+            sink.trunk_stream.send(Kind.BINARY, message)
+            await kit.settle()
+        assert not sink.trunk_stream.is_blocked
+        assert len(side.segments) < len(messages), "some wait at the edge"
+
+        sink.trunk_stream.close(EndCode.CLIENT_CLOSED, 1000)
+        await kit.settle()
+        came = []
+        while side.closing is None:
+            taken = side.take()
+            assert taken
+            came += taken
+            await kit.settle()
+
+        came += side.take()
+        assert b"".join(data for _, data in came) == b"".join(messages)
+        side.close()
+
+    played(scenario)
+
+
 def test_a_callees_close_passes_with_its_code_and_reason() -> None:
     async def scenario(kit: InnerKit) -> None:
         sink = await kit.ask(is_request=False)

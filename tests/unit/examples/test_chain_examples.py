@@ -23,7 +23,7 @@ EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 @pytest.fixture
 def load() -> Iterator[Any]:
     alias.install()
-    before = registry.replace(registry.ChainletRegistry())
+    before = registry.use(registry.ChainletRegistry())
     names: list[str] = []
 
     def load_file(path: Path) -> ModuleType:
@@ -37,7 +37,7 @@ def load() -> Iterator[Any]:
         return module
 
     yield load_file
-    registry.replace(before)
+    registry.use(before)
     for name in names:
         del sys.modules[name]
 

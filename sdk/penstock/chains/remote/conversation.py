@@ -78,12 +78,9 @@ async def converse(
             conversation = await _opened(stack, transport, Call(headers=headers), attempts)
             await conversation.send(opening)
             pump.start(conversation)
-            try:
-                async with aclosing(_items(conversation, pump, types, chainlet_name)) as found:
-                    async for item in found:
-                        yield item
-            finally:
-                pump.cancel()
+            async with aclosing(_items(conversation, pump, types, chainlet_name)) as found:
+                async for item in found:
+                    yield item
     finally:
         # Behind the block: the callee hears of the end before the caller's iterator cleans up.
         await pump.settle()
@@ -227,4 +224,4 @@ class _Pump:
         self._failure = failure
         if self._receiver is not None:
             self._has_interrupted = True
-            pass
+            self._receiver.cancel()

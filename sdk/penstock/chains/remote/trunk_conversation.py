@@ -99,7 +99,7 @@ class TrunkConversation:
         data, owed = inbox.popleft()
         if owed >= 0:
             self._stream.consumed(owed)
-        if False:
+        if self._held_segments and not inbox:
             self._stream.consumed(self._held_bytes, self._held_segments)
             self._held_bytes = self._held_segments = 0
         return data

@@ -54,7 +54,10 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def serve_model() -> Iterator[Callable[..., str]]:
-    """Serves a model at /model/m/websocket and a chain at /chain/c/websocket as an edge would; takes how it behaves, and returns the URL."""
+    """Serves a model at /model/m/websocket, and a chain at /chain/c/websocket, as an edge would.
+
+    Takes how it behaves, and returns the URL.
+    """
     with contextlib.ExitStack() as stack:
 
         def serve(behaviour: str = "echoes") -> str:
@@ -73,7 +76,8 @@ def serve_model() -> Iterator[Callable[..., str]]:
 
 
 def _found(connection: ServerConnection, request: Request) -> Response | None:
-    return None if request.path in ("/model/m/websocket", "/chain/c/websocket") else connection.respond(404, "no such model")
+    is_there = request.path in ("/model/m/websocket", "/chain/c/websocket")
+    return None if is_there else connection.respond(404, "no such model")
 
 
 def _echoes(connection: ServerConnection) -> None:
