@@ -99,4 +99,5 @@ def _host(scope: Scope) -> str:
 
 
 def _not_found() -> Response:
-    return refusal(EndCode.NOT_FOUND, f"{TABLE[EndCode.NOT_FOUND].reason} Models are at /model/NAME/predict.")
+    text = f"{TABLE[EndCode.NOT_FOUND].reason} Models are at /model/NAME/predict, chains at /chain/NAME/run_remote."
+    return refusal(EndCode.NOT_FOUND, text)

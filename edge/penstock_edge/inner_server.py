@@ -21,6 +21,10 @@ from penstock_edge.opening import RETRY_AFTER_S
 from penstock_edge.plane import DataPlane
 from penstock_edge.request_call import BODY_PART_BYTES_MAX
 
+OPENING_BYTES_MAX = BODY_PART_BYTES_MAX + 128 * 1024
+"""Largest opening: body, and headers of a size that any server takes. It is passed on in one batch with others, and one
+that no batch can hold would end the callee's trunk, with all that is on it."""
+
 log = structlog.get_logger("edge")
 
 
@@ -102,7 +106,7 @@ class InnerServer:
             code = EndCode.EDGE_DRAINING
         elif deployment is None:
             code = EndCode.NOT_FOUND
-        elif len(request.body) > BODY_PART_BYTES_MAX:
+        elif len(request.body) > BODY_PART_BYTES_MAX or request.ByteSize() > OPENING_BYTES_MAX:
             code = EndCode.MESSAGE_TOO_BIG
         else:
             inner = InnerStream(

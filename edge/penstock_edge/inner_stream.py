@@ -22,7 +22,8 @@ from penstock_edge.relay_way import Way
 from penstock_edge.routing import Deployment
 
 CLOSE_TIMEOUT_S = 10.0
-"""Time for a caller to take what is left of a stream that has ended; then it is counted as over."""
+"""Time for a caller to take what is left of a stream that has ended; then it is counted as over, and no drain waits for
+it. What is left, at most a window, stays for a slow caller: to drop it would cut the stream and call it a good end."""
 
 GONE = Closing(EndCode.CLIENT_GONE, ABNORMAL, "")
 
@@ -289,16 +290,9 @@ class InnerStream:
         else:
             stream.sink = Leftover(self._plane, self.deployment.id, self.replica_id)
         if self._caller.is_blocked:
-            self._timer = self._plane.loop.call_later(CLOSE_TIMEOUT_S, self._give_up)
+            self._timer = self._plane.loop.call_later(CLOSE_TIMEOUT_S, self._over)
         else:
             self._over()
-
-    def _give_up(self) -> None:
-        """The caller takes nothing."""
-        self._timer = None
-        assert self._closing is not None
-        self._caller.close(*self._closing, discard=True)
-        self._over()
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

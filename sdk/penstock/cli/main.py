@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from penstock.cli import exit_status
+from penstock.cli.argument_parser import ArgumentParser
 from penstock.cli.call import arguments as call
 from penstock.cli.chains import arguments as chains
 from penstock.cli.command_error import CommandError, ReaderGoneError
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
-    parser = argparse.ArgumentParser(
+    parser = ArgumentParser(
         prog="penstock",
         description="Real-time, bidirectional model inference on your own machines.",
         epilog="`penstock COMMAND --help` shows examples and exit statuses. Operators use `controller --help`.",

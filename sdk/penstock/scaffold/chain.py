@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-_CHAIN = '''\
+from string import Template
+
+_CHAIN = Template('''\
 """A chain of two chainlets: HelloWorld is called by clients, and calls RandInt.
 
 Run it here:  penstock chains run my_chain.py
 Serve it:     penstock up --watch my_chain.py        (a saved file is live at once)
-Call it:      penstock call hello '{"max_value": 3}'
+Call it:      penstock call $name '{"max_value": 3}'
 """
 
 import asyncio
@@ -28,7 +30,7 @@ class RandInt(chains.ChainletBase):
         return random.randint(1, max_value)
 
 
-@chains.mark_entrypoint("hello")
+@chains.mark_entrypoint("$name")
 class HelloWorld(chains.ChainletBase):
     remote_config = chains.RemoteConfig(compute=chains.Compute(predict_concurrency=8))
 
@@ -45,7 +47,7 @@ if __name__ == "__main__":
     with chains.run_local():
         hello = HelloWorld()
         print(asyncio.run(hello.run_remote(max_value=5)))
-'''
+''')
 
 _IGNORE = """\
 # What is not copied to the chainlets, written as in a .gitignore. .git, .venv and __pycache__ are left out anyway.
@@ -54,6 +56,10 @@ _IGNORE = """\
 """
 
 
-def chain_files() -> dict[str, str]:
-    """Returns the files of a new chain, the chain itself first: paths relative to its folder, and their contents."""
-    return {"my_chain.py": _CHAIN, ".truss_ignore": _IGNORE}
+def chain_files(name: str) -> dict[str, str]:
+    """Returns the files of a new chain, the chain itself first: paths relative to its folder, and their contents.
+
+    Args:
+        name: Of the chain, as addresses have it.
+    """
+    return {"my_chain.py": _CHAIN.substitute(name=name), ".truss_ignore": _IGNORE}

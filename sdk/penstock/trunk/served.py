@@ -21,7 +21,7 @@ SERVER_OPTIONS = [
     ("grpc.max_send_message_length", BATCH_WIRE_BYTES_MAX),
     ("grpc.so_reuseport", 0),
     # Callers ping every 10 s also without data; the default minimum of 5 min would end their connections.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),

@@ -30,7 +30,7 @@ MODELS = {
     "good": "class Model:\n    def predict(self, x): return x\n",
 }
 SETTINGS = {
-    "hangs": "runtime: {health_checks: {startup_threshold_seconds: 3}}\n",
+    "hangs": "runtime: {health_checks: {startup_threshold_seconds: 10}}\n",
     "leaks": "resources: {memory: 200Mi}\n",
 }
 
@@ -78,7 +78,7 @@ def log_of(platform: BarePlatform, name: str) -> str:
         ("raises", "RuntimeError: no such GPU"),
         ("typo", "SyntaxError: expected ':'"),
         ("exits", "SystemExit: gave up"),
-        ("hangs", "not loaded within 3 s"),
+        ("hangs", "not loaded within 10 s"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_says_why(platform: BarePlatform, url: str, name: str, told: str) -> None:

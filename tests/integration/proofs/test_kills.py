@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from penstock_testing.figures import show
 from penstock_testing.platform import Platform, is_alive, running_platform
@@ -174,7 +174,8 @@ def is_serving(platform: Platform) -> bool:
 
     try:
         return run(ask()) in platform.pids("runner")
-    except OSError:
+    except (OSError, InvalidStatus):
+        # 503 as long as the edge has not heard from its controller.
         return False
 
 

@@ -87,7 +87,12 @@ def test_replicas_follow_the_streams_up_and_down_and_none_is_cut(tmp_path: Path)
             await wait_ready(platform, 3)
             await open_streams(6)
             assert len({await pid_of(stream) for stream in streams}) == 3
-            assert sorted(r["streams"]["active"] for r in replicas(platform)) == [4, 4, 4]
+            await asyncio.to_thread(
+                wait_until,
+                lambda: sorted(r["streams"]["active"] for r in replicas(platform)) == [4, 4, 4],
+                SCALED_SECONDS,
+                "every replica tells of its four streams",
+            )
 
             waits = [asyncio.create_task(refused(url)) for _ in range(2)]
             await asyncio.to_thread(

@@ -32,33 +32,33 @@ def seeds(number: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("seed", chosen_seeds(range(number)), ids="seed-{}".format)
 
 
-@seeds(5)
+@seeds(4)
 def test_streams_of_a_calm_platform_are_all_served_and_counted(seed: int, tmp_path: Path) -> None:
     platform = simulate(seed, tmp_path, CALM)
 
     assert set(platform.checks.ended) <= {"left", "refused"}
 
 
-@seeds(15)
+@seeds(10)
 def test_operators_and_scaling_cut_no_stream(seed: int, tmp_path: Path) -> None:
     platform = simulate(seed, tmp_path, OPERATORS)
 
     assert set(platform.checks.ended) <= {"left", "refused", "deadline"}
 
 
-@seeds(20)
+@seeds(14)
 def test_faults_leave_counts_and_replicas_right(seed: int, tmp_path: Path) -> None:
     platform = simulate(seed, tmp_path, FAULTS)
 
     assert set(platform.checks.ended) <= {"left", "refused", "replica crashed", "edge died", "network broke"}
 
 
-@seeds(25)
+@seeds(16)
 def test_faults_and_operators_together_cut_no_stream(seed: int, tmp_path: Path) -> None:
     simulate(seed, tmp_path, EVERYTHING)
 
 
-@seeds(15)
+@seeds(10)
 def test_a_controller_that_was_replaced_commands_no_runner_and_no_edge(seed: int, tmp_path: Path) -> None:
     simulate(seed, tmp_path, OVERLAPS)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import WebSocket
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,14 +14,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from penstock.api.control.v1 import control_pb2
 from penstock.chains.remote.caller import ChainCaller
 from penstock.chains.remote.runtime import Peer, Peers
+from penstock.chains.remote.transport import Call
 from penstock.truss.settings import PenstockSettings
 from penstock_edge.inner_server import InnerServer
 from penstock_edge.metrics import EdgeMetrics
 from penstock_edge.plane import DataPlane
 from penstock_runner.model.loaded import LoadedModel
+from penstock_runner.predict.disconnect import EXTENSION
 from penstock_runner.server import RunnerServer
 
 LIMIT_S = 20.0
+HELLO = Call([b"hello"], {"content-type": "application/json", "x-a": "ä"})
 CALLEE = "callee-1"
 
 
@@ -51,8 +55,47 @@ async def answer(send: Send, body: bytes, status: int = 200) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+class Gate:
+    """A model whose requests wait until the test lets them go on."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+        self.cancelled = 0
+        self.scopes: list[Scope] = []
+        self.go = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.entered += 1
+        self.scopes.append(scope)
+        try:
+            while (await receive())["more_body"]:
+                pass
+            going = asyncio.create_task(self.go.wait())
+            scope["extensions"][EXTENSION].add_callback(going.cancel)
+            await asyncio.wait({going})
+            self.cancelled += going.cancelled()
+        finally:
+            await answer(send, b"done")
+
+
 async def no_websocket(websocket: WebSocket) -> None:
     raise AssertionError("nobody opens one")
+
+
+def run_calls(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(60):
+            await test()
+
+    asyncio.run(main())
+
+
+async def goes_through(action: Coroutine[Any, Any, object]) -> bool:
+    """Whether it ends soon; else it is cancelled. Loopback needs a hundredth of the time."""
+    task = asyncio.create_task(action)
+    await asyncio.wait({task}, timeout=0.3)
+    task.cancel()
+    return task.done()
 
 
 class Edge:

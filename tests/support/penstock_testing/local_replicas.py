@@ -15,7 +15,7 @@ from penstock_controller.actuators.leftovers import find_carriers, kill
 from penstock_controller.actuators.local import LocalActuator
 from penstock_controller.actuators.process_table import live_records, read_records, read_start_ticks
 
-WAIT_FOR_SIGNAL = "import signal, sys; print('started', sys.argv, flush=True); signal.pause()"
+WAIT_FOR_SIGNAL = "import signal, sys; print(f'started {sys.argv}', flush=True); signal.pause()"
 IGNORE_TERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
 SHOW_ENVIRONMENT = "import os, json, signal; print(json.dumps(dict(os.environ)), flush=True); signal.pause()"
 

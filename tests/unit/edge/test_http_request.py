@@ -192,15 +192,16 @@ def test_the_next_replica_is_asked_when_one_is_full() -> None:
     run_virtual(main())
 
 
-def test_a_replica_that_is_lost_before_the_slot_costs_nothing() -> None:
+def test_a_request_that_its_replica_may_have_died_of_is_not_sent_to_another() -> None:
     async def main() -> None:
         kit = RequestKit(("r1", 0, 10), ("r2", 5, 10))
         client = kit.ask()
         await kit.side(0, "r1")
         kit.runners["r1"].lose()
-        answer(await kit.accepted(0, "r2"), b"1")
         await client.task
-        assert client.status == 200
+        assert client.status == 503
+        assert json.loads(client.body)["code"] == "REPLICA_LOST"
+        assert not kit.runners["r2"].streams
         kit.assert_nothing_left(r2=5)
 
     run_virtual(main())

@@ -12,7 +12,6 @@ from penstock.api.trunk.v1 import trunk_pb2
 from penstock.close_codes import EndCode
 from penstock.trunk.batch import Kind
 from penstock.trunk.endpoint import Endpoint, Role
-from penstock.trunk.limits import WINDOW_BYTES
 from penstock.trunk.stream import Closing, TrunkStream
 from penstock_edge.inner_stream import CLOSE_TIMEOUT_S, InnerStream, response_status
 from penstock_testing.edge_kit import EdgeKit, ModelSide, duration
@@ -404,15 +403,17 @@ def test_the_end_of_a_drain_refuses_who_waits_and_ends_who_is_open() -> None:
     played(scenario)
 
 
-def test_a_caller_that_takes_nothing_of_an_ended_stream_is_waited_for_and_then_given_up() -> None:
+def test_a_slow_caller_is_counted_as_over_in_time_and_still_gets_everything() -> None:
     async def scenario(kit: InnerKit) -> None:
         sink = await kit.ask(is_request=False)
         sink.consumes = False
         side = await kit.accepted()
-        side.send(Kind.BINARY, bytes(2 * WINDOW_BYTES))
+        messages = [bytes([number]) * 20_000 for number in range(30)]
+        for message in messages:
+            side.send(Kind.BINARY, message)
         await kit.settle()
+        assert not side.stream.is_blocked, "all of it has reached the edge"
         side.close()
-        side.stream.close(EndCode.COMPLETED, 1000, discard=True)
         await kit.settle()
         assert kit.plane.active_streams == 1, "the caller has not got everything"
 
@@ -420,8 +421,14 @@ def test_a_caller_that_takes_nothing_of_an_ended_stream_is_waited_for_and_then_g
         await kit.settle()
 
         assert kit.plane.active_streams == 0
-        assert sink.is_told_of_end
-        sink.trunk_stream.close(EndCode.COMPLETED, 1000, discard=True)
+        assert not sink.is_told_of_end
+        while not sink.is_told_of_end:
+            assert sink.held
+            sink.consume()
+            await kit.settle()
+        assert [data for _, data in sink.messages] == messages
+        assert sink.closings == [Closing(EndCode.COMPLETED, 1000, "")]
+        sink.trunk_stream.close(EndCode.COMPLETED, 1000)
 
     played(scenario)
 

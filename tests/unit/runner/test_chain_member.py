@@ -85,7 +85,7 @@ def run(folder: Path, controller: FakeController | None, config: str) -> str:
             ),
         )
         running = asyncio.create_task(process.run())
-        while not (folder / "seen").exists():
+        while not (folder / "seen").exists() or not (folder / "seen").read_text():
             assert not running.done(), running.result()
             await asyncio.sleep(0)
         process._stop.set()

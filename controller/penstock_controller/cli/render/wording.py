@@ -15,8 +15,9 @@ from penstock_controller.cli.render.style import Style, Tone
 MESSAGE_CELLS_MAX = 100
 """Cells of a message in a table; JSON has all of it, and so has -o wide."""
 
-ID_CHARACTERS_MAX = 24
+ID_CHARACTERS_MAX = 32
 """Ids up to this length are shown whole."""
+_REPLICA_END = len("0a1b2c3d-x7k2q")
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -101,17 +102,24 @@ def decision_change(decision: admin_pb2.ScaleDecision, now_wall: float, style: S
 
 
 def short_deployment_ids(ids: Iterable[str]) -> dict[str, str]:
-    """Maps each id to its shortest beginning that no other id has, not shorter than ID_CHARACTERS_MAX."""
-    return _shortest(set(ids), lambda own, length: own[:length], ID_CHARACTERS_MAX)
+    """Maps each id to its shortest beginning that no other id has, not shorter than ID_CHARACTERS_MAX.
+
+    Those of chainlets stay whole: their long beginnings say less than their ends.
+    """
+    return _shortest(set(ids), lambda own, length: own if "." in own else own[:length], ID_CHARACTERS_MAX)
 
 
 def short_replica_ids(ids: Iterable[str]) -> dict[str, str]:
     """Maps each id to itself; one that is too long to its shortest end that no other id has.
 
-    Replicas of a deployment differ only at the end of their ids.
+    Replicas of a deployment differ only at the end of their ids. Of a chainlet's replica the chain is left out.
     """
     known = set(ids)
-    ends = _shortest(known, lambda own, length: own[-length:], ID_CHARACTERS_MAX - 10)
+
+    def end(own: str, length: int) -> str:
+        return own[-max(length, len(own.partition(".")[2])) :]
+
+    ends = _shortest(known, end, _REPLICA_END)
     return {own: own if len(own) <= ID_CHARACTERS_MAX else ends[own] for own in known}
 
 

@@ -30,7 +30,12 @@ CLOSE_S: Final = 1.0
 """Time for the callee to close behind its last item; then it is left. Everything has arrived."""
 
 SETTLE_S: Final = 10.0
-"""Time for the caller's iterator to end, once it is cancelled; then it is left to itself."""
+"""Time for the caller's iterator to end, once it is cancelled, and as long again for its cleanup; then it is left to
+itself."""
+
+SENT_PER_TURN: Final = 32
+"""Items that are sent in one turn of the loop. An iterator that never waits must not keep everybody else waiting until
+the window is full."""
 
 
 async def converse(
@@ -194,14 +199,23 @@ class _Pump:
             task.cancel()
             await asyncio.wait([task], timeout=SETTLE_S)
         if isinstance(self._items, AsyncGenerator) and task.done():
+            limit = asyncio.timeout(SETTLE_S)
             try:
-                await self._items.aclose()
+                async with limit:
+                    await self._items.aclose()
             except RuntimeError:
                 pass  # somebody else is iterating over it
+            except TimeoutError:
+                if not limit.expired():
+                    raise
 
     async def _run(self, conversation: Conversation) -> None:
         try:
+            sent = 0
             async for item in self._items:
+                sent += 1
+                if not sent % SENT_PER_TURN:
+                    await asyncio.sleep(0)
                 await self._send(conversation, item_frame(encode_input_item(self._types, item, CHAIN)))
             await self._send(conversation, END_FRAME)
         except asyncio.CancelledError as exc:

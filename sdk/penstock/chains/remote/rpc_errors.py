@@ -87,10 +87,10 @@ RemoteErrorDetail.StackFrame = StackFrame  # type: ignore[attr-defined]  # upstr
 def error_detail(exc: BaseException) -> RemoteErrorDetail:
     """Returns what a caller may know of `exc`: its class, its text, and the user's frames. Never raises."""
     kind = type(exc)
-    module = kind.__module__
+    module: object = kind.__module__  # a class that was made at run time may have anything here
     return RemoteErrorDetail(
         exception_cls_name=kind.__name__,
-        exception_module_name=None if module == "builtins" else module,
+        exception_module_name=module if isinstance(module, str) and module != "builtins" else None,
         exception_message=_shortened(_message(exc)),
         user_stack_trace=[StackFrame.from_frame_summary(frame) for frame in user_frames(exc)[-FRAMES_MAX:]],
     )
@@ -165,7 +165,8 @@ def _same_exception(detail: RemoteErrorDetail, status: int, message: str) -> Exc
         else:
             made = kind(message)
     except Exception:  # what a class does with its arguments is its own matter
-        return GenericRemoteException(message)
+        is_http = issubclass(kind, HTTPException)
+        return HTTPException(status_code=status, detail=message) if is_http else GenericRemoteException(message)
     return made if isinstance(made, Exception) else GenericRemoteException(message)
 
 
@@ -194,7 +195,9 @@ def _gateway_status(exc: PenstockError) -> int:
 def _message(exc: BaseException) -> str:
     try:
         text = str(exc)
-    except Exception as fault:  # an exception of the user's whose text cannot be made
+        if type(exc) is KeyError and exc.args and _is_tree(exc.args[0]):
+            text = exc.args[0]  # `str` would put all of it into one line, and quote it once more with each hop
+    except (Exception, SystemExit, KeyboardInterrupt) as fault:  # an exception of the user's whose text cannot be made
         return f"(its text cannot be shown: {type(fault).__name__})"
     if not isinstance(exc, BaseExceptionGroup):
         return text
@@ -203,7 +206,13 @@ def _message(exc: BaseException) -> str:
     return "\n  ".join([text, *lines])
 
 
+def _is_tree(text: object) -> bool:
+    return isinstance(text, str) and text.startswith(_TREE_TITLE)
+
+
 def _shortened(text: str) -> str:
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair has no place in JSON or logs
     if len(text) <= MESSAGE_LENGTH_MAX:
         return text
     half = MESSAGE_LENGTH_MAX // 2

@@ -28,8 +28,12 @@ def current() -> Mapping[str, str]:
 
 
 def trace_id() -> str | None:
-    """Returns the trace context of the request that is being served, as it came; None without one."""
-    return _current.get().get(TRACE_PARENT)
+    """Returns the trace context of the request that is being served, as it came.
+
+    Without one it is the id of the request, by which its log lines are found; None outside of requests.
+    """
+    ids = _current.get()
+    return ids.get(TRACE_PARENT) or ids.get(REQUEST_ID)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from penstock.chains.remote.frames import (
     read_frame,
     read_opening,
 )
-from penstock.chains.serving.failures import USER_FAILURES, failure_frame, refusal_text
+from penstock.chains.serving.failures import USER_FAILURES, failure_frame, is_cancelled, refusal_text
 from penstock.chains.serving.requests import closing
 from penstock.chains.serving.served import Endpoint
 from penstock.close_codes import ABNORMAL
@@ -75,7 +75,9 @@ async def converse_back(endpoint: Endpoint, call: Callable[..., Any], websocket:
                         await websocket.send_bytes(item_frame(encode_item(endpoint.types, item, content_type)))
             except WebSocketDisconnect:
                 raise
-            except USER_FAILURES as exc:
+            except (*USER_FAILURES, asyncio.CancelledError) as exc:
+                if is_cancelled(exc):
+                    raise
                 await websocket.send_bytes(failure_frame(exc, is_logged=True))
                 raise  # for the log of the runner and its metrics
         await websocket.send_bytes(END_FRAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -58,6 +59,12 @@ def failure_frame(exc: BaseException, *, is_logged: bool) -> bytes:
     if not is_logged:
         _log.error("Chainlet raised Exception:", exception=detail.format())
     return error_frame(error_status(exc), detail.model_dump())
+
+
+def is_cancelled(exc: BaseException) -> bool:
+    """Whether somebody has cancelled this task. Otherwise user code has awaited something that was cancelled."""
+    task = asyncio.current_task()
+    return isinstance(exc, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 def _place(path: Iterable[str | int]) -> str:

@@ -20,7 +20,7 @@ from penstock.chains.remote.encoding import (
     encode_result,
 )
 from penstock.chains.remote.frames import END_FRAME, STREAM_FRAMED, STREAM_HEADER, STREAM_TYPE, item_frame
-from penstock.chains.serving.failures import USER_FAILURES, failed, failure_frame, refused
+from penstock.chains.serving.failures import USER_FAILURES, failed, failure_frame, is_cancelled, refused
 from penstock.chains.serving.responses import EncodedResponse
 from penstock.chains.serving.served import Endpoint
 
@@ -45,11 +45,9 @@ async def answer(endpoint: Endpoint, call: Call, request: Request) -> Response:
         try:
             result = await call(**arguments)
             return EncodedResponse(encode_result(endpoint.types, result, content_type), content_type)
-        except asyncio.CancelledError as exc:
-            if _is_cancelled():
+        except (*USER_FAILURES, asyncio.CancelledError) as exc:
+            if is_cancelled(exc):
                 raise
-            raise failed(exc) from exc
-        except USER_FAILURES as exc:
             raise failed(exc) from exc
 
 
@@ -142,7 +140,9 @@ class _Items:
                 async with closing(self._call(**self._arguments)) as items:
                     async for item in items:
                         yield item_frame(self._encoded(item, CHAIN))
-            except USER_FAILURES as exc:
+            except (*USER_FAILURES, asyncio.CancelledError) as exc:
+                if is_cancelled(exc):
+                    raise
                 yield failure_frame(exc, is_logged=False)
                 return
             yield END_FRAME
@@ -159,9 +159,3 @@ class _Items:
 def closing(items: AsyncIterator[Any]) -> AbstractAsyncContextManager[AsyncIterator[Any]]:
     """Ends a generator with the block, whose cleanup then runs at once; other iterators cannot be ended."""
     return aclosing(items) if isinstance(items, AsyncGenerator) else nullcontext(items)
-
-
-def _is_cancelled() -> bool:
-    """Whether somebody has cancelled this task; otherwise user code has awaited something that was cancelled."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

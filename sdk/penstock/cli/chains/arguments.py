@@ -12,9 +12,9 @@ _Subparsers = argparse._SubParsersAction
 
 _EPILOG = """\
 examples:
-  penstock chains init hello                 write a chain to begin with
-  penstock chains run hello/my_chain.py   run it in one process, without a platform
-  penstock up --watch hello/my_chain.py   serve it on this machine (see penstock up --help)
+  penstock chains init hello               write a chain to begin with
+  penstock chains run hello/my_chain.py    run it in one process, without a platform
+  penstock up --watch hello/my_chain.py    serve it on this machine (see penstock up --help)
   penstock chains push hello/my_chain.py --promote --wait
   penstock chains watch hello/my_chain.py
 
@@ -110,9 +110,8 @@ def _add_init(inner: _Subparsers[argparse.ArgumentParser]) -> None:
         help="write the files of a new chain",
         description="Writes a chain of two chainlets to begin with. No file is overwritten.",
     )
-    parser.add_argument(
-        "directory", type=Path, metavar="DIR", nargs="?", default=Path(), help="folder (default: this folder)"
-    )
+    parser.add_argument("directory", metavar="DIR", nargs="?", default=".", help="folder (default: this folder)")
+    parser.add_argument("--name", metavar="NAME", help="name of the chain (default: that of the folder)")
     parser.set_defaults(run=_init)
 
 
@@ -184,7 +183,7 @@ def _add_watch(inner: _Subparsers[argparse.ArgumentParser]) -> None:
 def _init(arguments: argparse.Namespace) -> int:
     from penstock.cli.chains.init import init
 
-    print(init(arguments.directory))
+    print(init(Path(arguments.directory), arguments.name))
     return 0
 
 

@@ -83,7 +83,7 @@ class PlainView:
     @staticmethod
     def _print(file: TextIO, text: str) -> None:
         try:
-            print(text, file=file, flush=True)
+            print(printable(text, file.encoding), file=file, flush=True)
         except OSError:
             # Nobody reads any more (`penstock up | head`): that is no reason to stop serving.
             pass
@@ -134,10 +134,17 @@ class TerminalView:
     @staticmethod
     def _print(console: Console, text: Text) -> None:
         try:
+            text.plain = printable(text.plain, console.encoding)
             console.print(text, soft_wrap=True)
         except OSError:
             # The terminal is gone: what is being stopped must be stopped all the same.
             pass
+
+
+def printable(text: str, encoding: str | None) -> str:
+    """Writes what `encoding` cannot say as escapes, half a surrogate pair for example. Models log anything."""
+    kind = encoding or "utf-8"
+    return text.encode(kind, "backslashreplace").decode(kind)
 
 
 def prefixed(label: str, line: str) -> str:
