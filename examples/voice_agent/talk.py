@@ -72,6 +72,9 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         sound = asyncio.run(talk(arguments.file, arguments.url, arguments.speed))
+    except ConnectionRefusedError:
+        print(f"talk: nothing answers at {arguments.url}; start it, or name another address with --url", file=sys.stderr)
+        return 1
     except (OSError, ValueError, wave.Error, websockets.WebSocketException) as problem:
         print(f"talk: {problem}", file=sys.stderr)
         return 1

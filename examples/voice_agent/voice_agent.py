@@ -25,6 +25,8 @@ HANGOVER_FRAMES = 15
 """Quiet frames that end an utterance."""
 ONSET_FRAMES = 3
 """Loud frames that begin one."""
+WORD_S = 0.1
+"""Time for a word of the answer, as language models have it."""
 
 SMALL = chains.RemoteConfig(compute=chains.Compute(cpu_count=1, memory="512Mi", predict_concurrency=32))
 
@@ -72,7 +74,7 @@ class WordStream(chains.ChainletBase):
 
     async def run_remote(self, prompt: str) -> AsyncIterator[str]:
         for word in f"I have heard {prompt}. Please go on.".split():
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(WORD_S)
             yield word
 
 

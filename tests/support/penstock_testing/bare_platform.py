@@ -66,7 +66,8 @@ class BarePlatform:
         )
 
         def edges() -> list[admin_pb2.EdgeView]:
-            return [edge for edge in self.status().edges if edge.http_address]
+            # It is listed as soon as it asks, and until it has an answer it refuses everybody.
+            return [edge for edge in self.status().edges if edge.http_address and edge.snapshot_epoch]
 
         wait_until(lambda: bool(edges()), START_SECONDS, "the edge serves")
         return f"ws://{edges()[0].http_address}"

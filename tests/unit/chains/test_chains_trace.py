@@ -22,6 +22,11 @@ def test_ids_hold_inside_and_nowhere_else() -> None:
     assert trace.trace_id() is None
 
 
+def test_without_a_trace_the_id_of_the_request_tells_where_to_look() -> None:
+    with trace.bound({"x-baseten-request-id": "r1"}):
+        assert trace.trace_id() == "r1"
+
+
 def test_an_inner_request_without_ids_has_none() -> None:
     with trace.bound(HEADERS), trace.bound({}):
         assert trace.current() == {}

@@ -77,6 +77,18 @@ def test_long_ids_are_shortened_to_what_tells_them_apart() -> None:
     }
 
 
+def test_ids_of_chainlets_keep_what_tells_chainlets_apart() -> None:
+    inner = "voice-agent-of-someone.SpeechToText-34d5d37a"
+    replicas = [f"{inner}-aaaaa", f"{inner}-bbbbb", "a-chain-of-someone-else.SpeechToText-34d5d37a-aaaaa"]
+
+    assert wording.short_deployment_ids([inner]) == {inner: inner}
+    assert wording.short_replica_ids(replicas[:2]) == {
+        replicas[0]: "SpeechToText-34d5d37a-aaaaa",
+        replicas[1]: "SpeechToText-34d5d37a-bbbbb",
+    }
+    assert wording.short_replica_ids(replicas)[replicas[0]] == "e.SpeechToText-34d5d37a-aaaaa"
+
+
 @given(ids=IDS)
 def test_short_ids_are_beginnings_or_ends_that_no_other_id_has(ids: set[str]) -> None:
     for full, short in wording.short_deployment_ids(ids).items():

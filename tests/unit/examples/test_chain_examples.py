@@ -103,6 +103,7 @@ class Caller:
 
 def converse(load: Any, caller: Caller) -> None:
     agent = load(EXAMPLES / "voice_agent" / "voice_agent.py")
+    agent.WORD_S = 0.01
     with chains.run_local():
         asyncio.run(agent.VoiceAgent().run_remote(caller))
 

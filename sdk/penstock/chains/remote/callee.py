@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
@@ -33,10 +33,16 @@ class Callee:
         options: of the dependency.
         transport: the way there.
         loop: the loop that `transport` belongs to; None when it works on any.
+        detour: gives a way there that works on any loop, for a call that blocks `loop` itself.
     """
 
     def __init__(
-        self, name: str, options: RPCOptions, transport: Transport, loop: asyncio.AbstractEventLoop | None = None
+        self,
+        name: str,
+        options: RPCOptions,
+        transport: Transport,
+        loop: asyncio.AbstractEventLoop | None = None,
+        detour: Callable[[], Transport] | None = None,
     ) -> None:
         self.name = name
         self.transport = transport
@@ -45,6 +51,8 @@ class Callee:
         self._timeout_text = f"Timeout calling remote Chainlet `{name}` ({options.timeout_sec} seconds limit)."
         self._places = options.concurrency_limit
         self._loop = loop
+        self._detour = detour
+        self._has_told_of_detour = False
         self._limits: WeakKeyDictionary[asyncio.AbstractEventLoop, ConcurrencyLimit] = WeakKeyDictionary()
 
     async def call(self, call: Call) -> Reply:
@@ -56,31 +64,42 @@ class Callee:
             Exception: whatever the callee raised, as raise_remote has it.
         """
         if self._loop is None or self._loop is asyncio.get_running_loop():
-            return await self._call(call)
-        return await asyncio.wrap_future(self._on(self._loop, self._call(call)))
+            return await self._call(call, self.transport)
+        return await asyncio.wrap_future(self._on(self._loop, self._call(call, self.transport)))
 
     def call_blocking(self, call: Call) -> Reply:
-        """Does what `call` does, and blocks this thread until then.
+        """Does what `call` does, and blocks this thread until then, also if it is the thread of an event loop.
 
         Raises:
-            ChainsRuntimeError: this is the thread whose event loop has to do the work, so it would never end.
+            ChainsRuntimeError: this is the thread whose event loop has to do the work, and there is no detour.
         """
-        loop = self._loop or background_loop()
-        try:
-            is_same = asyncio.get_running_loop() is loop
-        except RuntimeError:
-            is_same = False
-        if is_same:
-            raise ChainsRuntimeError(
-                f"A synchronous call to `{self.name}` was made on the event loop, which would wait for itself. Call it "
-                "from a synchronous `run_remote` (those run on threads), or make the callee's `run_remote` `async`."
-            )
-        future = self._on(loop, self._call(call))
+        loop, transport = self._loop or background_loop(), self.transport
+        if _runs_here(loop):
+            loop, transport = self._beside()
+        future = self._on(loop, self._call(call, transport))
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def _beside(self) -> tuple[asyncio.AbstractEventLoop, Transport]:
+        """Returns a loop and a transport for a call that blocks the running loop."""
+        loop = background_loop()
+        if self._detour is None or _runs_here(loop):
+            raise ChainsRuntimeError(
+                f"A synchronous call to `{self.name}` was made on the event loop, which would wait for itself. Call it "
+                "from a synchronous `run_remote` (those run on threads), or make the callee's `run_remote` `async`."
+            )
+        if not self._has_told_of_detour:
+            self._has_told_of_detour = True
+            _log.warning(
+                "A synchronous call to `%s` in an `async` `run_remote` stops every other request of this replica until "
+                "it ends. Make the `run_remote` of `%s` `async`.",
+                self.name,
+                self.name,
+            )
+        return loop, self._detour()
 
     @asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[StreamReply]:
@@ -154,24 +173,24 @@ class Callee:
                 "`async` `run_remote`, without `asyncio.run` in between."
             )
 
-    async def _call(self, call: Call) -> Reply:
+    async def _call(self, call: Call, transport: Transport) -> Reply:
         async with self.limit():
             attempt = 0
             while True:
                 attempt += 1
                 try:
-                    return await self._attempt(call)
+                    return await self._attempt(call, transport)
                 except Exception as exc:
                     if attempt >= self.attempts:
                         self._log_timeout(exc)
                         raise
                     _log.info("Retrying `%s`, attempt %d", self.name, attempt)
 
-    async def _attempt(self, call: Call) -> Reply:
+    async def _attempt(self, call: Call, transport: Transport) -> Reply:
         limit = asyncio.timeout(self._timeout_s)
         try:
             async with limit:
-                reply = await self.transport.call(call)
+                reply = await transport.call(call)
         except TimeoutError:
             if limit.expired():
                 raise TimeoutError(self._timeout_text) from None
@@ -204,6 +223,13 @@ class Callee:
     def _log_timeout(self, exc: Exception) -> None:
         if type(exc) is TimeoutError and str(exc) == self._timeout_text:
             _log.warning(self._timeout_text)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 async def _error_body(reply: StreamReply) -> bytes:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
 from penstock.chains import registry
 from penstock.chains.context import DeployedServiceDescriptor
@@ -54,6 +55,7 @@ def make_stub(
         descriptor.options,
         transport or http_transport(descriptor, api_key),
         runtime.loop if runtime is not None and transport is not None else None,
+        lambda: http_transport(_where_it_is_now(descriptor), api_key),
     )
     content_type = JSON
     if descriptor.options.use_binary:
@@ -67,6 +69,18 @@ def make_stub(
     kind = type(name, (_GeneratedStub,), {"run_remote": run_remote, "__module__": dependency.chainlet.__module__})
     stub: _GeneratedStub = kind(descriptor, callee, content_type)
     return stub
+
+
+def _where_it_is_now(descriptor: DeployedServiceDescriptor) -> DeployedServiceDescriptor:
+    """Returns the descriptor with the address of an edge that is there now: the one that it was made with may be gone."""
+    runtime = installed()
+    if runtime is None or not descriptor.predict_url:
+        return descriptor
+    address = runtime.peers(0.0).http_address
+    if not address:
+        return descriptor
+    url = urlsplit(descriptor.predict_url)._replace(netloc=address).geturl()
+    return descriptor.model_copy(update={"predict_url": url})
 
 
 class _GeneratedStub(StubBase):

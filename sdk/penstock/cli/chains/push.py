@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from penstock.api.control.v1 import chain_pb2
+from penstock.api.control.v1 import admin_pb2, chain_pb2
 from penstock.chains.chain_file import ChainFile
 from penstock.chains.dry_run import dry_run_folder
 from penstock.chains.errors import ChainsUsageError
@@ -53,7 +53,7 @@ def push(arguments: argparse.Namespace) -> int:
                 verdict = following.run(arguments.timeout)
                 pushed = _followed(pushed, following)
             tails = _tails(following) if following is not None and verdict is Verdict.FAILED else {}
-            pushed = replace(pushed, edge=edge_addresses(get_status(stub)).http)
+            pushed = _placed(pushed, get_status(stub))
     if arguments.output == "json":
         print(render_json(pushed))
     elif verdict is Verdict.SERVES:
@@ -130,6 +130,19 @@ def _pushed(created: chain_pb2.CreatedChain, chain: GeneratedChain) -> PushedCha
         chainlets=tuple(
             PushedChainlet(each.name, each.deployment_id, each.is_entrypoint) for each in created.chainlets
         ),
+    )
+
+
+def _placed(pushed: PushedChain, status: admin_pb2.GetStatusResponse) -> PushedChain:
+    """Adds where it is called; of a version that was there already, an environment that points to it."""
+    entrypoint = pushed.entrypoint.deployment_id
+    pointing = [name for d in status.deployments if d.deployment_id == entrypoint for name in d.environments]
+    environment = pushed.environment or (PRODUCTION if PRODUCTION in pointing else "".join(pointing[:1]))
+    return replace(
+        pushed,
+        edge=edge_addresses(status).http,
+        environment=environment,
+        is_pointed_to=pushed.has_waited or environment in pointing,
     )
 
 

@@ -40,6 +40,8 @@ class PushedChain:
     edge: str = ""
     """ "http://host:port" of an edge; empty when none is known."""
     has_waited: bool = False
+    is_pointed_to: bool = False
+    """The environment points to it now."""
     example: str = ""
     """Arguments of a request, as JSON; empty for a WebSocket."""
 
@@ -85,7 +87,7 @@ def render_text(pushed: PushedChain) -> str:
     """Returns the text for people; its lines to paste stand alone."""
     lines = [f"{pushed.name}: chain {pushed.chain_id}" + (" (was there already)" if pushed.existed else "")]
     if pushed.environment:
-        verb = "points to it" if pushed.has_waited else "will point to it once every chainlet is ready"
+        verb = "points to it" if pushed.is_pointed_to else "will point to it once every chainlet is ready"
         lines.append(f"  {pushed.environment} {verb}")
     width = max(len(each.name) for each in pushed.chainlets)
     for each in pushed.chainlets:

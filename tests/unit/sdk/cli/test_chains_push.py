@@ -142,3 +142,18 @@ def test_what_is_no_file_is_wrong_use(chain: Path, capsys: pytest.CaptureFixture
     err = capsys.readouterr().err
     assert "is a folder; give the Python file of the chain" in err
     assert "there is no file" in err
+
+
+def test_a_version_that_serves_production_already_is_not_offered_to_it(
+    stored: FakeAdmin, chain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = chain_pb2.CreateChainResponse()
+    again.CopyFrom(CREATED)
+    again.chain.environment, again.chain.existed = "", True
+    stored.answer("CreateChain", again)
+
+    assert main(["chains", "push", str(chain)]) == 0
+
+    said = capsys.readouterr().out
+    assert "(was there already)\n  production points to it\n" in said
+    assert "/chain/my-chain/run_remote" in said and "controller promote" not in said

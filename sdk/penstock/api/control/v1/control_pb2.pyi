@@ -983,7 +983,7 @@ class StreamView(_message.Message):
     edge_id: _builtins.str
     """Edge through which it goes."""
     transport: _builtins.str
-    """"websocket" or "grpc"."""
+    """"websocket", "grpc", "http", or "chain" for a call from one chainlet to another."""
     client: _builtins.str
     """"host:port" of the client. Empty when it is not known."""
     bytes_in: _builtins.int
