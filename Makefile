@@ -29,8 +29,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-run: $(STAMP) ## Start the platform with the example models and print how to call them
-	@$(BIN)/penstock up examples/echo examples/voice_activity examples/word_stream $(ARGS)
+run: $(STAMP) ## Start the platform with examples and print how to call them
+	@$(BIN)/penstock up examples/echo examples/voice_activity examples/word_stream examples/voice_agent/voice_agent.py $(ARGS)
 
 test: $(STAMP) ## Run every test
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)

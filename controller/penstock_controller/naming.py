@@ -1,4 +1,4 @@
-"""Finds deployments and replicas by what operators write: an id, the beginning of one, or the name of a model."""
+"""Finds deployments and replicas by what operators write: an id, a part of one, or the name of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES_SHOWN = 10
 
 def find_deployment(text: str, deployments: Iterable[Deployment]) -> Deployment:
     """Returns the deployment that is meant: by id, by name (that of production, else the only one), by the beginning
-    of its id.
+    of its id, or by the id of a chainlet's without its chain.
 
     Raises:
         NotFoundError: There is none.
@@ -33,7 +33,7 @@ def find_deployment(text: str, deployments: Iterable[Deployment]) -> Deployment:
         if PRODUCTION in deployment.environments:
             return deployment
     live = [d for d in named if not d.retired] or named
-    found = live or [d for d in known if text and d.deployment_id.startswith(text)]
+    found = live or [d for d in known if _is_part(d.deployment_id, text)]
     return _only(text, found, [d.deployment_id for d in found], "deployment", sorted({d.name for d in known}))
 
 
@@ -55,6 +55,10 @@ def find_replicas(text: str, owners: Mapping[str, str], deployments: Iterable[De
         found = [r for r in owners if text and (r.startswith(text) or r.endswith(text))]
         return [_only(text, found, found, "replica", sorted(owners))]
     return [r for r, owner in owners.items() if owner == deployment.deployment_id]
+
+
+def _is_part(deployment_id: str, text: str) -> bool:
+    return bool(text) and (deployment_id.startswith(text) or deployment_id.partition(".")[2] == text)
 
 
 def _only(text: str, found: Sequence[T], ids: Sequence[str], noun: str, known: Sequence[str]) -> T:

@@ -43,9 +43,7 @@ class Passage(pydantic.BaseModel):
 class Embedder(chains.ChainletBase):
     """Turns texts into vectors."""
 
-    remote_config = chains.RemoteConfig(
-        docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16)
-    )
+    remote_config = chains.RemoteConfig(docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16))
 
     async def run_remote(self, texts: list[str]) -> Vectors:
         rows = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
@@ -59,9 +57,7 @@ class Embedder(chains.ChainletBase):
 class EvenShard(chains.ChainletBase):
     """Searches one half of the library."""
 
-    remote_config = chains.RemoteConfig(
-        docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16)
-    )
+    remote_config = chains.RemoteConfig(docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16))
     texts = LIBRARY[::2]
 
     def __init__(self, embedder: Embedder = chains.depends(Embedder, use_binary=True)) -> None:
@@ -101,9 +97,7 @@ class Writer(chains.ChainletBase):
 class Rag(chains.ChainletBase):
     """Asks both shards at once, and lets the writer write."""
 
-    remote_config = chains.RemoteConfig(
-        docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16)
-    )
+    remote_config = chains.RemoteConfig(docker_image=NUMPY, compute=chains.Compute(cpu_count=1, predict_concurrency=16))
 
     def __init__(
         self,

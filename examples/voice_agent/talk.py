@@ -73,7 +73,7 @@ def main() -> int:
     try:
         sound = asyncio.run(talk(arguments.file, arguments.url, arguments.speed))
     except ConnectionRefusedError:
-        print(f"talk: nothing answers at {arguments.url}; start it, or name another address with --url", file=sys.stderr)
+        print(f"talk: nothing answers at {arguments.url}; start it, or give its --url", file=sys.stderr)
         return 1
     except (OSError, ValueError, wave.Error, websockets.WebSocketException) as problem:
         print(f"talk: {problem}", file=sys.stderr)

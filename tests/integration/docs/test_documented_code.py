@@ -3,6 +3,7 @@
 A block is run when the line before it is a comment with what it is:
 
     <!-- run: file upper/config.yaml -->   a file of a model, which the platform then serves
+    <!-- run: chain hello.py -->           the file of a chain, which the platform serves, too
     <!-- run: python -->                   a program; an <!-- run: output --> after it holds all that it prints
     <!-- run: console -->                  commands, each after "$ "; they must end with status 0
 
@@ -91,7 +92,7 @@ def shape(value: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """Serves every model that the pages show."""
+    """Serves every model and every chain that the pages show."""
     folder = tmp_path_factory.mktemp("models")
     models: dict[str, set[str]] = defaultdict(set)
     for block in BLOCKS:
@@ -104,7 +105,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     for model, names in models.items():
         if "config.yaml" not in names:
             (folder / model / "config.yaml").write_text(f"model_name: {model}\n")
-    with running_platform([folder / model for model in models]) as running:
+    chains = [block for block in BLOCKS if block.mark.startswith("chain ")]
+    files = [folder / f"chain_{number}" / block.mark.removeprefix("chain ") for number, block in enumerate(chains)]
+    for file, block in zip(files, chains, strict=True):
+        file.parent.mkdir()
+        file.write_text(block.content)
+    with running_platform([*(folder / model for model in models), *files]) as running:
         yield running
 
 
@@ -123,7 +129,7 @@ def here(content: str, platform: Platform) -> str:
 
 def test_every_mark_is_understood() -> None:
     marks = re.findall(r"^<!-- run.*", "\n".join(map(text, PAGES)), flags=re.MULTILINE)
-    wrong = [str(b) for b in BLOCKS if not b.mark.startswith("file ") and KINDS.get(b.mark) != b.language]
+    wrong = [str(b) for b in BLOCKS if not b.mark.startswith(("file ", "chain ")) and KINDS.get(b.mark) != b.language]
 
     assert len(marks) == len(BLOCKS), "a mark stands in the line before its block: <!-- run: python -->"
     assert wrong == []
@@ -189,7 +195,11 @@ def test_documented_metrics_are_the_exposed_ones(platform: Platform, read_table:
 def test_documented_status_has_the_fields_of_the_real_one(platform: Platform) -> None:
     (example,) = re.findall(r"^```json\n(.*?)^```$", text(OPERATING), flags=re.MULTILINE | re.DOTALL)
 
-    assert shape(json.loads(example)) == shape(platform.status())
+    status = platform.status()
+    # The first of each list is compared, and the example shows a model.
+    status["deployments"].sort(key=lambda deployment: deployment["chain"] is not None)
+
+    assert shape(json.loads(example)) == shape(status)
 
 
 def test_every_column_of_the_status_is_documented(environment: dict[str, str], read_table: ReadTable) -> None:
@@ -219,8 +229,8 @@ def test_state_folder_holds_what_is_documented(platform: Platform, read_table: R
     rows = read_table(OPERATING, "name | content")
     documented = {name.split("/")[0] for row in rows for name in re.findall(r"`([^`]+)`", row[0])}
 
-    # The socket is elsewhere when the path of the folder is too long for one; artifacts come with the first push.
-    assert found | {"controller.sock", "artifacts"} == documented
+    # The socket is elsewhere when the path of the folder is too long for one; some come with the first push or watch.
+    assert found | {"controller.sock", "artifacts", "watched_chains"} == documented
 
 
 def test_block_without_a_mark_is_left_alone() -> None:

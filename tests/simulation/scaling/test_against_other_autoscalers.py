@@ -17,8 +17,9 @@ from penstock_controller.simulate.comparison import Comparison, chosen, compare,
 from penstock_controller.simulate.distributions import Distribution
 from penstock_controller.simulate.settings import SimulationSettings
 from penstock_controller.simulate.workload import SHAPES, PoissonWorkload
+from penstock_testing.counts import times
 
-SEEDS = range(1, 6)
+SEEDS = range(1, 1 + times(5, 10))
 RIVALS = ("baseten_literal", "kpa", "hpa", "ray_serve")
 CUTTERS = ("kpa", "hpa", "ray_serve")
 

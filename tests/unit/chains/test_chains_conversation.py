@@ -6,11 +6,12 @@ import asyncio
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from penstock.chains.remote import trace
+from penstock.chains.remote import conversation, trace
 from penstock.chains.remote.conversation import converse
 from penstock.chains.remote.frames import (
     END,
@@ -58,6 +59,8 @@ class Talker(chains.ChainletBase):
                     raise KeyError("that word")
                 if word.text == "http":
                     raise fastapi.HTTPException(418, "no tea")
+                if word.text == "lost":
+                    raise asyncio.CancelledError
                 if word.text == "wait":
                     await asyncio.Event().wait()
                 if word.text == "slow":
@@ -417,3 +420,55 @@ async def test_only_the_opening_is_tried_again(serve: Serve) -> None:
     assert source.ended == [], "the iterator was used up by a call that never began"
 
     assert await all_from(model, Script(bytes((END,)), refusals=1), source, attempts=2) == []
+
+
+@on_a_loop
+async def test_a_cleanup_of_the_iterator_that_hangs_does_not_hold_up_the_call(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "SETTLE_S", 0.05)
+    begun = asyncio.Event()
+    async with talking(serve) as talk:
+
+        async def words() -> AsyncIterator[Any]:
+            try:
+                for _ in range(1000):
+                    yield talk.word(text="more", data=bytes(100_000))
+            finally:
+                begun.set()
+                await asyncio.Event().wait()
+
+        async with aclosing(talk.converse(words())) as items:
+            await anext(items)
+
+        assert begun.is_set()
+
+
+@on_a_loop
+async def test_an_iterator_that_never_waits_leaves_the_loop_to_others(serve: Serve) -> None:
+    turns: list[int] = []
+    async with talking(serve) as talk:
+        made = 0
+
+        async def words() -> AsyncIterator[Any]:
+            nonlocal made
+            for made in range(2000):
+                yield talk.word(text="a")
+
+        async def others() -> None:
+            while made < 1900:
+                turns.append(made)
+                await asyncio.sleep(0)
+
+        other = asyncio.create_task(others())
+        assert len(await all_of(talk.converse(words(), most=5000))) == 2000
+        await other
+
+    assert max(after - before for before, after in pairwise(turns)) <= 2 * conversation.SENT_PER_TURN
+
+
+@on_a_loop
+async def test_what_the_callee_awaited_and_was_cancelled_is_an_error_as_any_other(serve: Serve) -> None:
+    async with talking(serve) as talk:
+        with pytest.raises(GenericRemoteException, match="CancelledError"):
+            await all_of(talk.converse(Source(talk.words("a", "lost"))()))

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from penstock.chains.remote import edge_link
+from penstock.chains.remote import edge_link, trace
 from penstock.chains.remote.edge_link import AWAY_S, EDGE_WAIT_S, EdgeLink
 from penstock.close_codes import EndCode
 from penstock.errors import UpstreamError
@@ -34,6 +34,7 @@ class FakeTrunk:
         self.is_over = False
         self.stream_count = 0
         self.ended = asyncio.Event()
+        self.trace = trace.current()
         self.made.append(self)
 
     @property
@@ -280,3 +281,20 @@ def test_who_waits_at_the_end_of_the_process_is_told() -> None:
             await asking
 
     played(scenario)
+
+
+def test_a_trunk_knows_nothing_of_the_request_that_had_it_dialled(trunks: list[FakeTrunk]) -> None:
+    """Its log lines would carry the ids of a request that is long over."""
+    found: list[str] = []
+
+    async def scenario(link: EdgeLink) -> None:
+        link.set_addresses((A,))
+        with trace.bound({"traceparent": "T1"}):
+            call = await asked(link)
+        trunks[0].reach()
+        await call
+        found.extend(trunks[0].trace)
+
+    played(scenario)
+
+    assert found == []

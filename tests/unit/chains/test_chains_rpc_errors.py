@@ -285,3 +285,56 @@ def test_errors_survive_json() -> None:
     assert status == 500
     assert json.loads(json.dumps(body))["error"]["exception_message"] == "ü"
     assert type(raised(body)) is ValueError
+
+
+class TeapotError(HTTPException):
+    def __init__(self, pot: str, cups: int) -> None:
+        super().__init__(418, f"{pot} {cups}")
+
+
+def crossed(exc: BaseException, chainlet: str = "A") -> Exception:
+    """Returns what the caller of `chainlet` sees when that has raised `exc`."""
+    status, body = error_response(exc)
+    with pytest.raises(Exception) as raised:  # noqa: PT011  # which one is what the tests ask
+        raise_remote(status, json.dumps(body, ensure_ascii=False).encode(), {}, chainlet)
+    return raised.value
+
+
+def test_the_tree_of_a_key_error_keeps_its_lines_over_hops() -> None:
+    once = crossed(KeyError("missing"), "Bottom")
+    twice = crossed(once, "Middle")
+
+    assert isinstance(twice, KeyError)
+    assert "\\n" not in twice.args[0]
+    assert [line for line in twice.args[0].split("\n") if "├─" in line] == [
+        "├─ Error calling dependency Chainlet `Middle`, HTTP status=500, trace ID=`None`.",
+        "│   ├─ Error calling dependency Chainlet `Bottom`, HTTP status=500, trace ID=`None`.",
+    ]
+    assert twice.args[0].endswith("KeyError: 'missing'")
+
+
+def test_an_http_exception_of_a_class_that_takes_no_text_keeps_its_status() -> None:
+    error = crossed(TeapotError("pot", 2))
+
+    assert isinstance(error, HTTPException)
+    assert error.status_code == 418
+    assert "pot 2" in error.detail
+
+
+def test_half_a_surrogate_pair_travels_as_an_escape() -> None:
+    assert "a\\ud800b" in str(crossed(ValueError("a\ud800b")))
+
+
+def test_a_class_without_a_module_is_described_all_the_same() -> None:
+    odd = type("Odd", (Exception,), {"__module__": 5})
+
+    assert error_detail(odd("x")).exception_module_name is None
+
+
+@pytest.mark.parametrize("fault", [SystemExit, KeyboardInterrupt, ValueError])
+def test_an_exception_whose_text_cannot_be_made_is_told_of(fault: type[BaseException]) -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise fault
+
+    assert error_detail(MuteError()).exception_message == f"(its text cannot be shown: {fault.__name__})"

@@ -31,6 +31,17 @@ def test_deployment_is_found_by_id_name_or_beginning(text: str, found: object) -
     assert find_deployment(text, ALL) is found
 
 
+def test_chainlet_is_found_without_its_chain() -> None:
+    inner = deployment("hello.RandInt-0a1b2c3d")
+    twin = deployment("other.RandInt-0a1b2c3d")
+
+    assert find_deployment("RandInt-0a1b2c3d", (*ALL, inner)) is inner
+    with pytest.raises(AmbiguousNameError):
+        find_deployment("RandInt-0a1b2c3d", (inner, twin))
+    with pytest.raises(NotFoundError):
+        find_deployment("RandInt", (inner,))
+
+
 def test_name_without_production_means_the_only_deployment_that_is_not_being_removed() -> None:
     gone = deployment("echo-dddd4444", environments=(), retired=True)
     assert find_deployment("echo", (gone, OLD)) is OLD

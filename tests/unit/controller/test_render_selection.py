@@ -53,6 +53,14 @@ def test_one_name_means_one_deployment(name: str, deployment_id: str) -> None:
     assert one(status(), name).deployment_id == deployment_id
 
 
+def test_a_chainlet_is_meant_without_its_chain() -> None:
+    found = status()
+    found.deployments.append(messages.deployment("hello.RandInt", "hello.RandInt-0a1b2c3d"))
+
+    assert one(found, "RandInt-0a1b2c3d").name == "hello.RandInt"
+    assert [d.name for d in only(found, ["RandInt-0a1b2c3d"]).deployments] == ["hello.RandInt"]
+
+
 def test_name_that_fits_none_says_what_there_is() -> None:
     with pytest.raises(NotFoundError, match=r"^no deployment 'nobody'; there are: echo, voice$"):
         only(status(), ["echo", "nobody"])

@@ -81,19 +81,25 @@ def test_ids_of_chainlets_keep_what_tells_chainlets_apart() -> None:
     inner = "voice-agent-of-someone.SpeechToText-34d5d37a"
     replicas = [f"{inner}-aaaaa", f"{inner}-bbbbb", "a-chain-of-someone-else.SpeechToText-34d5d37a-aaaaa"]
 
-    assert wording.short_deployment_ids([inner]) == {inner: inner}
+    assert wording.short_deployment_ids([inner]) == {inner: "SpeechToText-34d5d37a"}
+    assert wording.short_deployment_ids([inner, f"a{inner}"])[inner] == inner
+    assert set(wording.short_deployment_ids(["hello.RandInt-0a1b2c3d"]).values()) == {"hello.RandInt-0a1b2c3d"}
     assert wording.short_replica_ids(replicas[:2]) == {
         replicas[0]: "SpeechToText-34d5d37a-aaaaa",
         replicas[1]: "SpeechToText-34d5d37a-bbbbb",
     }
-    assert wording.short_replica_ids(replicas)[replicas[0]] == "e.SpeechToText-34d5d37a-aaaaa"
+    assert wording.short_replica_ids(replicas)[replicas[0]] == "ne.SpeechToText-34d5d37a-aaaaa"
 
 
 @given(ids=IDS)
 def test_short_ids_are_beginnings_or_ends_that_no_other_id_has(ids: set[str]) -> None:
     for full, short in wording.short_deployment_ids(ids).items():
-        assert full.startswith(short)
-        assert short == full or [other for other in ids if other.startswith(short)] == [full]
+        if short == full:
+            continue
+        if "." in full:
+            assert [other for other in ids if wording.without_chain(other) == short] == [full]
+        else:
+            assert [other for other in ids if other.startswith(short)] == [full]
     for full, short in wording.short_replica_ids(ids).items():
         assert full.endswith(short)
         assert short == full or [other for other in ids if other.endswith(short)] == [full]

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 
+from penstock.api.common.v1 import common_pb2
 from penstock.api.trunk.v1 import trunk_pb2
 from penstock.trunk.connection import Trunk
+from penstock_edge.inner_server import OPENING_BYTES_MAX
 from penstock_edge.request_call import BODY_PART_BYTES_MAX
 from penstock_testing.chain_calls_kit import CALLEE, Edge, until
 from penstock_testing.trunk_notes import Notes, ready
@@ -33,10 +35,12 @@ def refused(edge: Edge, *labels: str) -> float:
     return float(edge.plane.metrics.refused.labels(*labels)._value.get())
 
 
-async def ask(trunk: Trunk, notes: Notes, deployment_id: str, body: bytes = b"") -> str:
+async def ask(
+    trunk: Trunk, notes: Notes, deployment_id: str, body: bytes = b"", headers: Sequence[common_pb2.Header] = ()
+) -> str:
     """Asks for a stream; returns the code of the refusal."""
     request = trunk_pb2.OpenStream(
-        stream_id="s", deployment_id=deployment_id, transport=trunk_pb2.TRANSPORT_HTTP, body=body
+        stream_id="s", deployment_id=deployment_id, transport=trunk_pb2.TRANSPORT_HTTP, body=body, headers=headers
     )
     stream = trunk.open(request)
     assert stream is not None
@@ -101,5 +105,17 @@ def test_the_end_of_a_caller_is_logged_with_its_name() -> None:
                 trunk.stop()
                 await until(lambda: not edge.server._endpoints, "the trunk is over")
             assert [entry["caller"] for entry in logs if entry["event"] == "caller_trunk_ended"] == ["edge-1"]
+
+    asyncio.run(main())
+
+
+def test_an_opening_that_would_end_the_trunk_of_the_callee_is_refused() -> None:
+    async def main() -> None:
+        async with connected() as (edge, trunk, notes):
+            large = common_pb2.Header(name="x", value=bytes(OPENING_BYTES_MAX))
+
+            assert await ask(trunk, notes, CALLEE, headers=[large]) == "MESSAGE_TOO_BIG"
+
+            assert edge.server.streams == set()
 
     asyncio.run(main())

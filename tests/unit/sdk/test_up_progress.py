@@ -104,3 +104,17 @@ def test_no_spinner_on_a_dumb_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(make_view(), PlainView)
     monkeypatch.setenv("TERM", "xterm")
     assert isinstance(make_view(), TerminalView)
+
+
+@pytest.mark.parametrize("kind", ["plain", "terminal"])
+def test_what_cannot_be_written_in_the_encoding_of_the_output_is_escaped(kind: str) -> None:
+    """A model may log half a surrogate pair; that must not end the platform."""
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="utf-8")
+    view = PlainView(out, out) if kind == "plain" else TerminalView(Console(file=out, width=60), out)
+
+    view.log_line("echo/x", "half \ud800, whole ä")
+    view.note("again")
+
+    out.flush()
+    assert raw.getvalue().decode() == "echo/x | half \\ud800, whole ä\nagain\n"

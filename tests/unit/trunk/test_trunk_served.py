@@ -6,7 +6,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from penstock.trunk.connection import Trunk
+from penstock.trunk.connection import CHANNEL_OPTIONS, Trunk
 from penstock.trunk.endpoint import Endpoint, Role
 from penstock.trunk.pump import Writer
 from penstock.trunk.served import SERVER_OPTIONS, serve_trunk, trunk_handlers
@@ -85,5 +85,25 @@ def test_a_writer_that_fails_ends_the_trunk_instead_of_leaving_it_silent(monkeyp
         endpoint.go_away("draining")
         await notes.until(lambda: "ended served 0 True" in notes.events)
         assert served.ended == ["writer ended: ValueError('a defect')"]
+
+    run(test)
+
+
+def test_a_trunk_on_which_nothing_passes_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pings of its caller are not too many, and an idle stream on it is not lost. All clocks run 100 times faster:
+    a server that does not know of our pings ends the trunk at the fifth, after half a second."""
+
+    def fast(options: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        clocks = ("grpc.keepalive_time_ms", "grpc.http2.min_ping_interval_without_data_ms")
+        return [(name, value // 100 if name in clocks else value) for name, value in options]
+
+    monkeypatch.setattr("penstock.trunk.connection.CHANNEL_OPTIONS", fast(CHANNEL_OPTIONS))
+    monkeypatch.setattr(f"{__name__}.SERVER_OPTIONS", fast(SERVER_OPTIONS))
+
+    async def test(served: Server, trunk: Trunk, notes: Notes) -> None:
+        await asyncio.wait({trunk._task}, timeout=1.2)
+
+        assert trunk.is_ready
+        assert served.ended == []
 
     run(test)

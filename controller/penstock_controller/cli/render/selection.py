@@ -30,7 +30,7 @@ def only(status: admin_pb2.GetStatusResponse, names: Sequence[str]) -> admin_pb2
     kept: set[str] = set()
     for name in names:
         found = {d.deployment_id for d in status.deployments if name in _names(d)}
-        found = found or {d.deployment_id for d in status.deployments if name and d.deployment_id.startswith(name)}
+        found = found or {d.deployment_id for d in status.deployments if _is_part(d.deployment_id, name)}
         if not found:
             raise NotFoundError(_no_deployment(status, name))
         kept |= found
@@ -43,8 +43,8 @@ def only(status: admin_pb2.GetStatusResponse, names: Sequence[str]) -> admin_pb2
 
 
 def one(status: admin_pb2.GetStatusResponse, name: str) -> admin_pb2.DeploymentStatus:
-    """Returns the deployment that a name means, by the rule of the controller: its id, an unambiguous beginning of it,
-    or the name of its model, which means the deployment that production points to, else the only one of that name.
+    """Returns the deployment that a name means, by the rule of the controller: its id, an unambiguous part of it, or
+    the name of its model, which means the deployment that production points to, else the only one of that name.
 
     Raises:
         NotFoundError: None or more than one fits.
@@ -52,14 +52,19 @@ def one(status: admin_pb2.GetStatusResponse, name: str) -> admin_pb2.DeploymentS
     by_id = [d for d in status.deployments if d.deployment_id == name]
     by_name = [d for d in status.deployments if d.name == name]
     in_production = [d for d in by_name if DEFAULT_ENVIRONMENT in d.environments]
-    by_beginning = [d for d in status.deployments if name and d.deployment_id.startswith(name)]
-    found = by_id or in_production or by_name or by_beginning
+    by_part = [d for d in status.deployments if _is_part(d.deployment_id, name)]
+    found = by_id or in_production or by_name or by_part
     if not found:
         raise NotFoundError(_no_deployment(status, name))
     if len(found) > 1:
         ids = [d.deployment_id for d in found]
         raise NotFoundError(f"{name!r} may mean {_listed(ids)}; name one by its id")
     return found[0]
+
+
+def _is_part(deployment_id: str, text: str) -> bool:
+    """Whether it is a beginning, or all that follows the chain of a chainlet."""
+    return bool(text) and (deployment_id.startswith(text) or deployment_id.partition(".")[2] == text)
 
 
 def _names(d: admin_pb2.DeploymentStatus) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from penstock_controller.cli.render.style import Style, Tone
 MESSAGE_CELLS_MAX = 100
 """Cells of a message in a table; JSON has all of it, and so has -o wide."""
 
-ID_CHARACTERS_MAX = 32
-"""Ids up to this length are shown whole."""
-_REPLICA_END = len("0a1b2c3d-x7k2q")
+ID_CHARACTERS_MAX = 24
+"""Ids of deployments up to this length are shown whole."""
+REPLICA_CHARACTERS_MAX = 32
+"""The same for replicas, whose table has room."""
+REPLICA_END = len("0a1b2c3d-x7k2q")
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
@@ -104,9 +106,16 @@ def decision_change(decision: admin_pb2.ScaleDecision, now_wall: float, style: S
 def short_deployment_ids(ids: Iterable[str]) -> dict[str, str]:
     """Maps each id to its shortest beginning that no other id has, not shorter than ID_CHARACTERS_MAX.
 
-    Those of chainlets stay whole: their long beginnings say less than their ends.
+    One of a chainlet that is longer loses its chain: "SpeechToText-0a1b2c3d". A beginning would say less.
     """
-    return _shortest(set(ids), lambda own, length: own if "." in own else own[:length], ID_CHARACTERS_MAX)
+    known = set(ids)
+    short = _shortest(known, lambda own, length: own[:length], ID_CHARACTERS_MAX)
+    inner = Counter(map(without_chain, known))
+    for own in known:
+        if len(own) > ID_CHARACTERS_MAX and "." in own:
+            alone = without_chain(own)
+            short[own] = alone if alone and inner[alone] == 1 else own
+    return short
 
 
 def short_replica_ids(ids: Iterable[str]) -> dict[str, str]:
@@ -117,10 +126,15 @@ def short_replica_ids(ids: Iterable[str]) -> dict[str, str]:
     known = set(ids)
 
     def end(own: str, length: int) -> str:
-        return own[-max(length, len(own.partition(".")[2])) :]
+        return own[-max(length, len(without_chain(own))) :] if "." in own else own[-length:]
 
-    ends = _shortest(known, end, _REPLICA_END)
-    return {own: own if len(own) <= ID_CHARACTERS_MAX else ends[own] for own in known}
+    ends = _shortest(known, end, REPLICA_END)
+    return {own: own if len(own) <= REPLICA_CHARACTERS_MAX else ends[own] for own in known}
+
+
+def without_chain(own: str) -> str:
+    """Returns "RandInt-0a1b2c3d" of "hello.RandInt-0a1b2c3d"; an id without a chain whole."""
+    return own.partition(".")[2] if "." in own else own
 
 
 def _shortest(ids: Set[str], part: Callable[[str, int], str], least: int) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from typing import TypeVar
 
 from penstock.close_codes import EndCode
@@ -126,7 +127,8 @@ class EdgeLink:
         if not addresses:
             return None
         address = self._choose(addresses)
-        trunk = self._trunk = Trunk(self, address, address)
+        # In a context of its own: it outlives the request that is served here, whose ids would stand in its log lines.
+        trunk = self._trunk = Context().run(Trunk, self, address, address)
         trunk.waiters[self] = None
         self._all.add(trunk)
         return trunk

@@ -72,7 +72,7 @@ def make_stub(
 
 
 def _where_it_is_now(descriptor: DeployedServiceDescriptor) -> DeployedServiceDescriptor:
-    """Returns the descriptor with the address of an edge that is there now: the one that it was made with may be gone."""
+    """Returns the descriptor with the address of an edge that is there now; that of the start may be gone."""
     runtime = installed()
     if runtime is None or not descriptor.predict_url:
         return descriptor

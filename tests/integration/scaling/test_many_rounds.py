@@ -1,4 +1,4 @@
-"""A hundred live streams through a hundred rounds of opening, closing, scaling, promoting, draining and killing the
+"""A hundred live streams through many rounds of opening, closing, scaling, promoting, draining and killing the
 controller: every message of every stream comes back, in order, and only its own client ends a stream."""
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from websockets.asyncio.client import ClientConnection
 
 from penstock.api.control.v1 import admin_pb2, admin_pb2_grpc, control_pb2
 from penstock_testing.bare_platform import BarePlatform, bare_platform
+from penstock_testing.counts import times
 from penstock_testing.figures import show
 from penstock_testing.prover import ordered, run, write_prover
 from penstock_testing.static_platform import wait_until
 
-ROUNDS = 100
+ROUNDS = times(100, 200)
 STREAMS = 100
 SEED = 20261120
 CHURN = 6
