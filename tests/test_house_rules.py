@@ -74,6 +74,7 @@ TEST_SLEEPS: dict[str, str] = {
     "tests/unit/chains/test_chains_concurrency.py": "sleeps in virtual time, which takes none",
     "tests/unit/chains/test_chains_edge_link.py": "sleeps in virtual time, which takes none",
     "tests/unit/edge/test_inner_stream.py": "sleeps in virtual time, which takes none",
+    "tests/unit/trunk/test_trunk_served.py": "pings a server of gRPC, whose clock is its own",
     "tests/unit/support/test_virtual_time.py": "sleeps in virtual time, which takes none",
 }
 """Test files that sleep, with the reason why no condition can be waited for."""

@@ -15,13 +15,14 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from penstock.chains import alias
 from penstock.truss import TrussConfig
 from penstock_runner.model.errors import ModelLoadError
 from penstock_runner.model.loaded import format_user_traceback
 
 
 def extend_path(directory: Path, config: TrussConfig) -> None:
-    """Puts the model's folders on sys.path.
+    """Puts the model's folders on sys.path, and lets `truss_chains` be imported: a plain Truss in a chain may want it.
 
     Raises:
         ModelLoadError: An external package folder does not exist.
@@ -41,6 +42,7 @@ def extend_path(directory: Path, config: TrussConfig) -> None:
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
     importlib.invalidate_caches()
+    alias.install()
 
 
 def import_model_class(directory: Path, config: TrussConfig) -> tuple[type, Path]:

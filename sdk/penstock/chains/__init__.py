@@ -92,10 +92,18 @@ _HOMES = {
 }
 """Module of each name, below this package."""
 
+_MODULES = {
+    "private_types": "penstock.chains.abc_chainlet",
+    "public_api": "penstock.chains",
+}
+"""Modules that `from truss_chains import …` asks this package for, and that have another name here."""
+
 # A type checker that saw this function would take every name for a name of ours.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return import_module(_MODULES[name])
         home = _HOMES.get(name)
         if home is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,7 +19,7 @@ _MOVED = {
     "truss_chains.private_types": "penstock.chains.abc_chainlet",
     "truss_chains.public_api": "penstock.chains",
     "truss_chains.remote_chainlet": "penstock.chains.remote_chainlet",
-    "truss_chains.utils": "penstock.chains.abs_path",
+    "truss.base.trt_llm_config": "penstock.chains.trt_llm_config",
     "truss.base.truss_config": "penstock.chains.truss_config",
     "truss.truss_config": "penstock.chains.truss_config",
 }

@@ -7,7 +7,8 @@
     external/N-NAME/        of `external_package_dirs`
     pip_requirements.txt    of files of requirements, joined
 
-A TrussChainlet is a copy of its Truss directory, under another name. The same input gives the same content.
+A TrussChainlet is a copy of its Truss directory, but for its name and place in config.yaml, and requirements that would
+install Truss. The same input gives the same content.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, get_origin
 
 from penstock.chains import registry
 from penstock.chains.chain_names import chain_slug, deployment_name
+from penstock.chains.copied_config import CopiedConfig, copied_config, copied_requirements
 from penstock.chains.description import ChainletDescription
 from penstock.chains.errors import ChainsUsageError, MissingDependencyError
 from penstock.chains.generated_config import Place, config_of, config_text, config_warnings, python_version
@@ -38,7 +38,7 @@ from penstock.packing import PackError, take_inventory
 from penstock.packing.digest import Kind
 from penstock.preparation.interpreters import find_interpreter
 from penstock.preparation.platform_python import LOWEST_DEFAULT
-from penstock.truss import CONFIG_NAME, ConfigError
+from penstock.truss import CONFIG_NAME, ConfigError, load_config
 
 FOLDER_PREFIX = "chainlet_"
 PLATFORM_MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -221,10 +221,16 @@ class _Generating:
                 if is_content
                 else SourceFile(copied_from=entry.source, is_executable=entry.kind is Kind.EXECUTABLE)
             )
-        config = tree[CONFIG_NAME]
-        content = config.content if config.copied_from is None else config.copied_from.read_bytes()
-        tree[CONFIG_NAME] = SourceFile(renamed(content.decode("utf-8-sig"), name).encode())
+        wanted = load_config(directory).requirements_file
+        config = copied_config(_text(tree[CONFIG_NAME]), name=name, chain=self._chain, chainlet=described.display_name)
+        self._put(tree, CONFIG_NAME, config, described)
+        if wanted in tree and Path(wanted).suffix == ".txt":
+            self._put(tree, wanted, copied_requirements(_text(tree[wanted])), described)
         return tree
+
+    def _put(self, tree: Tree, path: str, file: CopiedConfig, described: ChainletDescription) -> None:
+        tree[path] = SourceFile(file.text.encode())
+        self.warnings += [f"{described.display_name}: {warning}" for warning in file.warnings]
 
     def _module_of(self, described: ChainletDescription) -> str:
         """Returns the name by which the copied module is imported."""
@@ -255,10 +261,9 @@ def _is_available(minor: str) -> bool:
     return newer and find_interpreter(minor, os.environ) is not None
 
 
-def renamed(config: str, name: str) -> str:
-    """Returns the text of a config.yaml with another `model_name`; unknown keys stay, comments get lost."""
-    data = yaml.safe_load(config) or {}
-    return yaml.safe_dump({"model_name": name} | {**data, "model_name": name}, sort_keys=False, allow_unicode=True)
+def _text(file: SourceFile) -> str:
+    content = file.content if file.copied_from is None else file.copied_from.read_bytes()
+    return content.decode("utf-8-sig")
 
 
 def _example(described: ChainletDescription) -> str:
@@ -266,7 +271,11 @@ def _example(described: ChainletDescription) -> str:
     if described.endpoint is None:
         return "{}"
     needed = [argument for argument in described.endpoint.arguments if not argument.is_optional]
-    return json.dumps({argument.name: _EXAMPLES.get(argument.annotation, {}) for argument in needed})
+    return json.dumps({argument.name: _EXAMPLES.get(_kind(argument.annotation), {}) for argument in needed})
+
+
+def _kind(annotation: Any) -> Any:
+    return get_origin(annotation) or annotation
 
 
 _EXAMPLES: Mapping[Any, Any] = {int: 1, float: 1.0, str: "hello", bool: True, list: [], dict: {}}

@@ -13,7 +13,7 @@ from penstock.chains.abc_chainlet import EntityType
 from penstock.chains.description import ChainletDescription, EndpointKind
 from penstock.chains.errors import ChainsUsageError
 from penstock.chains.generated_requirements import WantedPackages
-from penstock.chains.names import METADATA_KEY
+from penstock.chains.names import CHAIN_API_KEY_SECRET, METADATA_KEY
 from penstock.chains.remote_config import BasetenImage, CustomImage, RemoteConfig
 from penstock.truss import ConfigError, parse_config
 
@@ -26,6 +26,12 @@ CALLED_SETTINGS: Mapping[str, Any] = {
     "limits": {"disconnect_grace": 0.02},
 }
 """Settings of every chainlet, which its author may change."""
+INNER_SETTINGS: Mapping[str, Any] = {
+    # One caller may have 300 calls under way (`concurrency_limit`), each with its own limit (`timeout_sec`: 600 s).
+    # All of them wait while a callee wakes from zero and loads its weights.
+    "limits": {"queue_timeout": 600, "queue_streams_max": 1000},
+}
+"""The same, of chainlets that others call."""
 _WEBSOCKET_KINDS = (EndpointKind.WEBSOCKET, EndpointKind.CONVERSATION)
 
 
@@ -89,14 +95,14 @@ def config_of(
         "build_commands": list(config.build_commands),
         "external_package_dirs": list(external),
         "environment_variables": dict(options.env_variables),
-        "secrets": dict.fromkeys(assets.secrets),
+        "secrets": dict.fromkeys([*assets.secrets, *([CHAIN_API_KEY_SECRET] if described.has_context else [])]),
         "resources": _resources(config),
         "runtime": _runtime(described, config),
         "model_cache": [_plain(item) for item in assets.cached],
         "external_data": [_plain(item) for item in assets.external_data],
         "weights": [_plain(item) for item in assets.weights],
         "model_metadata": _metadata(described, place),
-        OWN_SECTION: _settings(described, config),
+        OWN_SECTION: _settings(described, config, place),
     }
     return {key: value for key, value in found.items() if value not in (None, [], {})}
 
@@ -176,11 +182,13 @@ def _metadata(described: ChainletDescription, place: Place) -> dict[str, Any]:
     }
 
 
-def _settings(described: ChainletDescription, config: RemoteConfig) -> dict[str, Any]:
+def _settings(described: ChainletDescription, config: RemoteConfig, place: Place) -> dict[str, Any]:
     given = config.options.metadata
     own = given.get(OWN_SECTION) if isinstance(given, dict) else None
     entity = described.chainlet.entity_type  # type: ignore[attr-defined]  # every chainlet class has one
     defaults = CALLED_SETTINGS if entity is EntityType.CHAINLET else {}
+    if not place.is_entrypoint:
+        defaults = _merged(defaults, INNER_SETTINGS)
     return _merged(defaults, own if isinstance(own, dict) else {})
 
 

@@ -56,6 +56,13 @@ def wanted_packages(lines: Sequence[str], files: Sequence[Path]) -> WantedPackag
     return WantedPackages(file=FILE_NAME, files=tree, warnings=tuple(reading.warnings))
 
 
+def left_out(line: str) -> str:
+    """Returns why a requirement is not taken over; empty for one that is."""
+    if not _TRUSS.match(line.strip()):
+        return ""
+    return f"the requirement {line.strip()!r} is left out: chains run on Penstock's own implementation"
+
+
 def _project(lines: Sequence[str], files: Sequence[Path]) -> WantedPackages:
     file = files[0]
     if len(files) > 1 or lines:
@@ -95,10 +102,8 @@ class _Reading:
                 name = f"constraints_{len(self.constraints)}.txt"
                 self.constraints[name] = SourceFile(_read(folder / found[1]))
                 yield f"-c {name}"
-            elif _TRUSS.match(line):
-                self.warnings.append(
-                    f"the requirement {line!r} is left out: chains run on Penstock's own implementation"
-                )
+            elif warning := left_out(line):
+                self.warnings.append(warning)
             else:
                 yield line
 

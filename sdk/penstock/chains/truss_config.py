@@ -197,3 +197,12 @@ def coerced_transport(value: object) -> object:
         if found is not value:
             return found
     return value
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("TRTLLM"):
+        from penstock.chains.engine_builder import UNAVAILABLE
+        from penstock.chains.errors import ChainsUsageError
+
+        raise ChainsUsageError(f"`{name}`: {UNAVAILABLE}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Union, get_args, get_origin
 
 from penstock.chains.abc_chainlet import ABCChainlet, EntityType
-from penstock.chains.context import DeploymentContext
+from penstock.chains.context import DeploymentContext, ServiceDescriptorUrls
 from penstock.chains.description import ChainletDescription, Dependency, EndpointKind
 from penstock.chains.markers import INIT_EXAMPLE, ContextMarker, DependencyMarker
 from penstock.chains.names import CONTEXT_ARGUMENT, SELF_ARGUMENT
@@ -117,11 +117,13 @@ class InitCheck:
 
     def _check_annotation(self, parameter: inspect.Parameter, target: type[ABCChainlet]) -> None:
         annotation = parameter.annotation
-        if annotation is inspect.Parameter.empty or target.entity_type is EntityType.TRUSS_CHAINLET:
+        if annotation is inspect.Parameter.empty:
             return
+        is_truss = target.entity_type is EntityType.TRUSS_CHAINLET
         if isinstance(annotation, str):
-            self._add(string_annotation(annotation, parameter.name))
-        elif not _accepts(annotation, target):
+            if not is_truss:
+                self._add(string_annotation(annotation, parameter.name))
+        elif not (_accepts(annotation, target) or (is_truss and not _is_no_handle(annotation))):
             self._add(
                 f"The type annotation for `{parameter.name}` must be a class/subclass of the Chainlet type specified "
                 f"by `chains.depends` or a compatible typing.Protocol. Got `{annotation}`."
@@ -129,6 +131,11 @@ class InitCheck:
 
     def _add(self, text: str, *, hint: str = "") -> None:
         self._problems.add(text, ProblemKind.TYPE_ERROR, self._place, hint=hint)
+
+
+def _is_no_handle(annotation: Any) -> bool:
+    """Whether an annotation takes something else for what stands for a TrussChainlet, a TrussHandle."""
+    return inspect.isclass(annotation) and issubclass(annotation, (ABCChainlet, ServiceDescriptorUrls))
 
 
 def _accepts(annotation: Any, target: type) -> bool:

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Returns the parser of the whole command line."""
-    parser = ArgumentParser(
+    parser: argparse.ArgumentParser = ArgumentParser(
         prog="penstock",
         description="Real-time, bidirectional model inference on your own machines.",
         epilog="`penstock COMMAND --help` shows examples and exit statuses. Operators use `controller --help`.",

@@ -95,6 +95,22 @@ def test_a_failure_at_the_bottom_reaches_the_client_with_its_class_and_status(
     assert "Error calling dependency Chainlet `Bottom`" in tree
 
 
+def test_half_a_character_in_a_log_and_in_an_error_ends_nothing(deep: Deep) -> None:
+    status, body = deep.ask("half")
+
+    assert status == 500
+    assert "half a pair: \\ud800" in body["error"]["exception_message"]
+    wait_until(lambda: "half a pair: \\ud800" in deep.up.text(), "the line of the log")
+    assert deep.ask("pid")[0] == 200
+    assert not deep.up.ended()
+
+
+def test_calls_that_are_cancelled_on_their_way_leave_no_work_behind(deep: Deep) -> None:
+    assert deep.ask("leave") == (200, "300")
+
+    wait_until(lambda: deep.ask("how busy") == (200, "0"), "the end of all work")
+
+
 def test_a_caller_catches_the_class_that_was_raised(deep: Deep) -> None:
     assert deep.ask("seen", "x") == (200, "caught RockfallError")
 

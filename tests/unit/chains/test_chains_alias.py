@@ -36,7 +36,7 @@ def test_the_alias_is_the_very_module() -> None:
         ("public_types", "public_types"),
         ("definitions", "definitions"),
         ("framework", "framework"),
-        ("utils", "abs_path"),
+        ("utils", "utils"),
         ("private_types", "abc_chainlet"),
         ("deployment.deployment_client", "deployment.deployment_client"),
         ("remote_chainlet.truss_chainlet", "remote_chainlet.truss_chainlet"),
@@ -53,7 +53,7 @@ def test_parts_of_the_alias_are_the_very_modules(name: str, home: str) -> None:
 def test_names_that_users_import_are_there() -> None:
     names: dict[str, object] = {}
     exec(
-        "from truss_chains import streaming, public_types\n"
+        "from truss_chains import private_types, public_api, public_types, streaming, utils\n"
         "from truss_chains.pydantic_numpy import NumpyArrayField\n"
         "from truss_chains.public_types import ChainsUsageError, MissingDependencyError, ChainsRuntimeError\n"
         "from truss_chains.public_types import ChainsDeploymentError\n"
@@ -71,6 +71,8 @@ def test_names_that_users_import_are_there() -> None:
 
     assert names["Environment"] is penstock.chains.Environment
     assert names["depends"] is penstock.chains.depends
+    for name in ("private_types", "public_api", "utils"):
+        assert names[name] is importlib.import_module(f"truss_chains.{name}")
     assert issubclass(names["ChainsUsageError"], TypeError)  # type: ignore[arg-type]  # what the text has imported
     assert type(names["repo"]) is names["ModelRepo"]
 

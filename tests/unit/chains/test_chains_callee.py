@@ -10,7 +10,7 @@ import pytest
 
 from penstock.chains.errors import ChainsRuntimeError
 from penstock.chains.options import RPCOptions
-from penstock.chains.remote.background_loop import stop_background_loop
+from penstock.chains.remote.background_loop import background_loop, stop_background_loop
 from penstock.chains.remote.callee import Callee
 from penstock.chains.remote.rpc_errors import GenericRemoteException
 from penstock.chains.remote.transport import Call, Reply
@@ -162,6 +162,41 @@ def test_a_blocking_call_on_the_loop_that_would_make_it_is_refused() -> None:
             target.call_blocking(CALL)
 
     asyncio.run(run())
+
+
+def test_a_blocking_call_on_the_transports_loop_takes_the_detour(caplog: pytest.LogCaptureFixture) -> None:
+    used: list[object] = []
+
+    async def answer(_call: Call) -> Reply:
+        used.append(asyncio.get_running_loop())
+        return json_reply(3)
+
+    detour = FakeTransport(error_reply("KeyError", "k"), answer, answer)
+
+    async def run() -> None:
+        options = RPCOptions(retries=2)
+        target = Callee("X", options, FakeTransport(), asyncio.get_running_loop(), lambda: detour)
+        assert target.call_blocking(CALL).body == b"3"
+        assert target.call_blocking(CALL).body == b"3"
+
+    with caplog.at_level("WARNING", "penstock.chains"):
+        asyncio.run(run())
+
+    assert used == [background_loop()] * 2
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("A synchronous call to `X` in an `async` `run_remote` stops every other")
+
+
+def test_a_blocking_call_on_the_detours_own_loop_is_refused() -> None:
+    refused = Callee("X", RPCOptions(), FakeTransport(), background_loop(), FakeTransport)
+    calling = asyncio.run_coroutine_threadsafe(call_on_loop(refused), background_loop())
+
+    with pytest.raises(ChainsRuntimeError, match="on the event loop"):
+        calling.result(10)
+
+
+async def call_on_loop(target: Callee) -> None:
+    target.call_blocking(CALL)
 
 
 def test_a_call_to_a_loop_that_has_ended_is_refused() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from penstock.chains import registry
 from penstock.chains.errors import ChainsUsageError
-from penstock.chains.generated import GeneratedChain, renamed, write_chain
+from penstock.chains.generated import GeneratedChain, write_chain
 from penstock.chains.registry import ChainletRegistry
 from penstock.chains.source_file import LoadedChain, load_chain
 from penstock.packing import content_hash, take_inventory
@@ -54,6 +55,8 @@ penstock:
   cancel_on_disconnect: true
   limits:
     disconnect_grace: 0.02
+    queue_timeout: 600
+    queue_streams_max: 1000
 """
 
 MODEL = """\
@@ -180,7 +183,10 @@ class Alone(chains.ChainletBase):
 
 def test_a_truss_is_copied_under_another_name(workspace: Path) -> None:
     (workspace / "whisper" / "model").mkdir(parents=True)
-    (workspace / "whisper" / "config.yaml").write_text("# mine\nmodel_name: w\nsomething_new: {a: [1]}\n")
+    (workspace / "whisper" / "config.yaml").write_text(
+        "# mine\nmodel_name: w\nsomething_new: {a: [1]}\nrequirements_file: wanted.txt\n"
+    )
+    (workspace / "whisper" / "wanted.txt").write_text("numpy\ntruss\n")
     (workspace / "whisper" / "model" / "model.py").write_text("class Model: ...\n")
     chain = generate(
         workspace,
@@ -203,7 +209,15 @@ class Entry(chains.ChainletBase):
     assert yaml.safe_load((whisper.directory / "config.yaml").read_text()) == {
         "model_name": "hello.Whisper",
         "something_new": {"a": [1]},
+        "requirements_file": "wanted.txt",
+        "model_metadata": {
+            "chains_metadata": {"chain": "hello", "chainlet": "Whisper", "is_entrypoint": False},
+        },
     }
+    assert (whisper.directory / "wanted.txt").read_text() == "numpy\n"
+    assert chain.warnings == (
+        "Whisper: the requirement 'truss' is left out: chains run on Penstock's own implementation",
+    )
     assert (whisper.directory / "model" / "model.py").read_text() == "class Model: ...\n"
     assert not (whisper.directory / "packages").exists()
 
@@ -264,6 +278,14 @@ class Alone(chains.ChainletBase):
     assert "`gone`" in text
 
 
-def test_a_name_replaces_that_of_the_truss_and_nothing_else() -> None:
-    assert yaml.safe_load(renamed("model_name: a\nx: 1\n", "b.c")) == {"model_name": "b.c", "x": 1}
-    assert yaml.safe_load(renamed("", "b.c")) == {"model_name": "b.c"}
+def test_the_example_of_a_request_follows_the_types(workspace: Path) -> None:
+    chain = generate(
+        workspace,
+        source="""
+@chains.mark_entrypoint
+class Entry(chains.ChainletBase):
+    async def run_remote(self, words: list[str], of: dict[str, int], x: int, y: int = 3) -> int:
+        return x
+""",
+    )
+    assert json.loads(chain.entrypoint.example) == {"words": [], "of": {}, "x": 1}

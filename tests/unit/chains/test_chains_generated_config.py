@@ -108,7 +108,22 @@ def test_metadata_may_hold_settings_of_this_platform(config: Config) -> None:
     )
     assert found["model_metadata"]["mine"] == 1
     assert "penstock" not in found["model_metadata"]
-    assert found["penstock"] == {"cancel_on_disconnect": False, "limits": {"disconnect_grace": 0.02, "idle_timeout": 5}}
+    assert found["penstock"]["cancel_on_disconnect"] is False
+    assert found["penstock"]["limits"]["idle_timeout"] == 5
+    assert found["penstock"]["limits"]["disconnect_grace"] == 0.02
+
+
+def test_calls_wait_for_an_inner_chainlet_as_long_and_as_many_as_a_caller_allows(
+    config: Config, define: Define
+) -> None:
+    inner = config()["penstock"]["limits"]
+    entry = define("class Entry(chains.ChainletBase):\n    async def run_remote(self, x: int) -> int: ...\n").Entry
+    place = Place("hello", "hello", "my_chain", "Entry", True)
+    outer = config_of(registry.describe(entry), place, WantedPackages(), version=None, external=())
+
+    assert inner["queue_timeout"] >= chains.RPCOptions().timeout_sec
+    assert inner["queue_streams_max"] >= chains.RPCOptions().concurrency_limit
+    assert outer["penstock"]["limits"] == {"disconnect_grace": 0.02}
 
 
 def test_metadata_that_is_no_mapping_is_kept(config: Config) -> None:
@@ -153,3 +168,16 @@ def test_an_image_is_a_version_of_python_where_it_can_be_had(
         chains.RemoteConfig(docker_image=docker_image), platform_minor="3.11", is_available=lambda _: available
     )
     assert (found, bool(warning)) == (version, is_warned)
+
+
+def test_who_takes_the_context_may_read_the_chains_key(define: Define) -> None:
+    part = define(
+        "class Part(chains.ChainletBase):\n"
+        "    remote_config = chains.RemoteConfig(assets=chains.Assets(secret_keys=['token']))\n"
+        "    def __init__(self, context=chains.depends_context()): ...\n"
+        "    async def run_remote(self, x: int) -> int: ...\n"
+    ).Part
+
+    found = config_of(registry.describe(part), PLACE, WantedPackages(), version=None, external=())
+
+    assert found["secrets"] == {"token": None, "baseten_chain_api_key": None}

@@ -69,6 +69,8 @@ class Talker(chains.ChainletBase):
             for word in words:
                 if word == "fail":
                     raise ValueError("no such word")
+                if word == "lost":
+                    raise asyncio.CancelledError
                 if word == "wait":
                     self.waiting.set()
                     await asyncio.Event().wait()
@@ -331,6 +333,14 @@ def test_frames_tell_of_an_error_behind_the_first_item(serve: Serve) -> None:
     status, body = read_error(content)
     assert (first, last, status) == (ITEM, ERROR, 500)
     assert json.loads(body)["error"]["exception_message"] == "no such word"
+
+
+def test_what_the_generator_awaited_and_was_cancelled_is_an_error_as_any_other(serve: Serve) -> None:
+    answer = ask(app_of(serve(STREAM, "Talker")), body=b'{"words": ["a", "lost"]}', headers=FRAMED)
+
+    (first, _), (last, content) = map(read_frame, answer.parts)
+    assert (first, last) == (ITEM, ERROR)
+    assert json.loads(read_error(content)[1])["error"]["exception_cls_name"] == "CancelledError"
 
 
 @pytest.mark.parametrize("headers", [{}, FRAMED], ids=["raw", "framed"])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pydantic
 import pytest
+from aiohttp import web
 
 from penstock import chains
 from penstock.chains import registry
@@ -28,7 +29,9 @@ from penstock.chains.remote.stub import StubBase, make_stub
 from penstock.chains.remote.transport import Reply
 from penstock.close_codes import EndCode
 from penstock.errors import UpstreamError, error_for
+from penstock_testing.chainlet_serving import FakeRuntime, Install
 from penstock_testing.fake_transport import FakeTransport, Pieces, body_of, error_reply, json_reply
+from penstock_testing.web_server import web_server
 
 
 class Point(pydantic.BaseModel):
@@ -46,10 +49,11 @@ def chainlets(fresh_registry: ChainletRegistry) -> Iterator[None]:
     stop_background_loop()
 
 
-def stub_of(chainlet: Any, transport: FakeTransport, **options: Any) -> Any:
+def stub_of(chainlet: Any, transport: FakeTransport, path: str = "", **options: Any) -> Any:
     rpc = RPCOptions(**options)
+    url = f"http://127.0.0.1:1/{path}"
     descriptor = DeployedServiceDescriptor(
-        name=chainlet.__name__, display_name=chainlet.display_name, predict_url="http://127.0.0.1:1/", options=rpc
+        name=chainlet.__name__, display_name=chainlet.display_name, predict_url=url, options=rpc
     )
     return make_stub(Dependency("dep", chainlet, rpc), descriptor, transport)
 
@@ -167,6 +171,26 @@ def test_a_callee_that_is_not_async_is_called_without_await() -> None:
     )
 
     assert stub.run_remote(n=1) == 5
+
+
+def test_a_callee_that_is_not_async_is_called_on_the_runners_loop_over_http(install: Install) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response((await request.json())["n"] + 1)
+
+    async def run(address: str) -> tuple[int, int]:
+        runtime = FakeRuntime({}, asyncio.get_running_loop())
+        install(runtime)
+        stub = stub_of(
+            define("class X(chains.ChainletBase):\n    def run_remote(self, n: int) -> int: ..."),
+            FakeTransport(json_reply(7)),
+            path="run_remote",
+        )
+        runtime.http_address = address  # an edge that came later than the stub
+        return stub.run_remote(n=1), await asyncio.to_thread(stub.run_remote, n=1)
+
+    with web_server(run_remote=answer) as server:
+        assert asyncio.run(run(server.url.removeprefix("http://").rstrip("/"))) == (2, 7)
+        assert [body for _, body in server.requests] == [b'{"n":1}']
 
 
 STREAM = "class X(chains.ChainletBase):\n    async def run_remote(self, n: int) -> AsyncIterator[{}]:\n        yield {}"

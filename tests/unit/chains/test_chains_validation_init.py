@@ -164,7 +164,19 @@ def test_an_annotation_may_be_anything_that_the_chainlet_is(define: Define, anno
     assert problems_of(define, f"{source}\n    async def run_remote(self) -> int: ...") == []
 
 
-@pytest.mark.parametrize("annotation", ["chains.TrussChainlet", "T", "int"])
+@pytest.mark.parametrize("annotation", ["D", "chains.DeployedServiceDescriptor"])
+def test_what_is_no_handle_is_refused_for_a_truss_directory(define: Define, annotation: str) -> None:
+    source = (
+        f"{DEPENDENCIES}class A(chains.ChainletBase):\n    def __init__(self, a: {annotation} = chains.depends(T)): ..."
+    )
+
+    problems = problems_of(define, f"{source}\n    async def run_remote(self) -> int: ...")
+
+    assert len(problems) == 1
+    assert "The type annotation for `a` must be a class/subclass of the Chainlet type" in problems[0]
+
+
+@pytest.mark.parametrize("annotation", ["chains.TrussChainlet", "T", "int", "'TrussHandle'", "typing.Any"])
 def test_the_annotation_of_a_truss_directory_is_the_users(define: Define, annotation: str) -> None:
     source = (
         f"{DEPENDENCIES}class A(chains.ChainletBase):\n    def __init__(self, a: {annotation} = chains.depends(T)): ..."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock.chains import alias
 from penstock.truss import TrussConfig, load_config
 from penstock_runner.model.errors import ModelLoadError
 from penstock_runner.model.importing import describe_exception, extend_path, import_model_class
@@ -20,6 +21,7 @@ def untouched_imports() -> Iterator[None]:
     modules = set(sys.modules)
     yield
     sys.path[:] = path
+    alias.uninstall()
     for name in set(sys.modules) - modules:
         del sys.modules[name]
 
@@ -192,6 +194,14 @@ def test_missing_module_gets_a_hint(tmp_path: Path) -> None:
 
     assert "ModuleNotFoundError: No module named 'not_there'" in error.message
     assert "Install `not_there` (`requirements` in config.yaml)" in error.message
+
+
+def test_a_model_may_import_what_chains_give_it(tmp_path: Path) -> None:
+    text = "from truss_chains.remote_chainlet.truss_chainlet import TrussHandle\nclass Model: handle = TrussHandle\n"
+
+    handle = load(tmp_path, {"model/model.py": text}).handle  # type: ignore[attr-defined]  # the text has it
+
+    assert handle.__module__ == "penstock.chains.truss_chainlet"
 
 
 @pytest.mark.parametrize("statement", ["raise SystemExit(3)", "raise KeyboardInterrupt", "import sys; sys.exit()"])

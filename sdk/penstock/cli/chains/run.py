@@ -11,6 +11,9 @@ from penstock.chains import alias
 from penstock.cli import exit_status
 from penstock.cli.command_error import CommandError
 
+CHAINLETS, RUN_LOCAL = "penstock.chains.chainlet", "penstock.chains.local"
+"""Modules with the base class of chainlets, and with `run_local`."""
+
 
 def run(words: Sequence[str]) -> int:
     """Runs a file as `python FILE ARGS` does, with `truss_chains` there. What it raises goes on, SystemExit included.
@@ -30,4 +33,7 @@ def run(words: Sequence[str]) -> int:
     sys.path.insert(0, str(path.parent))
     sys.argv[:] = [str(file), *given[1:]]
     runpy.run_path(str(path), run_name="__main__")
+    # Both are imported when they are first used.
+    if CHAINLETS in sys.modules and RUN_LOCAL not in sys.modules:
+        print(f"{file} was run, and made no chainlet: it has no `with chains.run_local():`", file=sys.stderr)
     return exit_status.OK

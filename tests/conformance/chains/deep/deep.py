@@ -1,6 +1,7 @@
 """Three chainlets, one below the other. What the bottom does is chosen by the client."""
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ class Item(pydantic.BaseModel):
 
 class Bottom(chains.ChainletBase):
     remote_config = MANY
+    busy = 0
 
     async def run_remote(self, kind: str, folder: str = "") -> str:
         if kind == "builtin":
@@ -29,6 +31,17 @@ class Bottom(chains.ChainletBase):
             raise fastapi.HTTPException(422, "not like this")
         if kind == "own":
             raise faults.RockfallError("rocks")
+        if kind == "half":
+            logging.getLogger("deep").warning("half a pair: \ud800")
+            raise ValueError("half a pair: \ud800")
+        if kind == "busy":
+            self.busy += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                self.busy -= 1
+        if kind == "how busy":
+            return str(self.busy)
         if kind == "die":
             os._exit(9)
         if kind == "wait":
@@ -63,6 +76,8 @@ class Middle(chains.ChainletBase):
     async def run_remote(self, kind: str, folder: str) -> str:
         if kind == "middle":
             return str(os.getpid())
+        if kind == "leave":
+            return await self._leave(300)
         if kind == "linger":
             # A replica that is killed takes the call down with it, once.
             mark = Path(folder) / "lingered"
@@ -81,6 +96,14 @@ class Middle(chains.ChainletBase):
             except Exception as error:
                 return f"{type(error).__name__} {getattr(error, 'code', '')}"
         return await self._bottom.run_remote(kind, folder)
+
+    async def _leave(self, count: int) -> str:
+        """Makes calls, and cancels one after the other: some before they are on their way, some amid the work."""
+        calls = [asyncio.create_task(self._bottom.run_remote("busy", "")) for _ in range(count)]
+        for number, call in enumerate(calls):
+            asyncio.get_running_loop().call_later(number / 2000, call.cancel)
+        await asyncio.wait(calls)
+        return str(sum(call.cancelled() for call in calls))
 
 
 class Relay(chains.ChainletBase):

@@ -48,3 +48,15 @@ def test_what_is_no_file_is_wrong_use(tmp_path: Path) -> None:
         run([])
     with pytest.raises(CommandError, match="there is no file"):
         run([str(tmp_path / "gone.py")])
+
+
+def test_a_chain_without_run_local_says_that_nothing_was_made(tmp_path: Path) -> None:
+    file = tmp_path / "quiet.py"
+    file.write_text(
+        "import truss_chains as chains\nclass A(chains.ChainletBase):\n    async def run_remote(self): ...\n"
+    )
+    # A process of its own: which modules were ever used counts.
+    ran = subprocess.run(
+        [sys.executable, "-m", "penstock.cli", "chains", "run", file], capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == f"{file} was run, and made no chainlet: it has no `with chains.run_local():`\n"
