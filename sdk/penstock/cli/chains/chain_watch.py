@@ -8,7 +8,6 @@ version of the whole chain, which takes the place of the old one as soon as all 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,17 +19,14 @@ from penstock.chains.generated import GeneratedChain
 from penstock.chains.generation import Generation, GenerationError, generate
 from penstock.cli.chains.chain_change import effect_of
 from penstock.cli.chains.deploying import spec_of
-from penstock.cli.up.admin import AdminError, ChainVersion, ReloadOutcome
+from penstock.cli.up.admin import ChainVersion, ReloadOutcome
 from penstock.cli.up.log_tail import render_text as render_log_text
 from penstock.cli.up.observation import Deployment, Observation
 from penstock.cli.up.saved import Save, first_line, indented
-from penstock.cli.up.watched_change import Effect, Settling, named
-from penstock.cli.up.watched_tree import FILES_MAX, Scan, WatchedTree
+from penstock.cli.up.tree_watch import TreeWatch
+from penstock.cli.up.watched_change import Effect
+from penstock.cli.up.watched_tree import Scan, WatchedTree
 
-LOOK_S = 0.1
-"""Time between two looks at the files."""
-SCAN_SHARE = 0.1
-"""Of the time at most this share is spent on looking."""
 LEAVING_LOOK_S = 1.0
 """Time between two looks at whether a version that was replaced still has streams."""
 LEAVING_MAX = 16
@@ -65,7 +61,7 @@ class Watched:
     """Fixed number for each chainlet; None has them scaled by load."""
 
 
-class ChainWatch:
+class ChainWatch(TreeWatch):
     """The watch over one chain.
 
     Args:
@@ -91,6 +87,7 @@ class ChainWatch:
         on_live: Callable[[], Awaitable[None]] | None = None,
         generating: Callable[[ChainFile, Path], Awaitable[Generation]] = generate,
     ) -> None:
+        super().__init__()
         self._platform = platform
         self._watched = watched
         self._chain = chain
@@ -105,41 +102,22 @@ class ChainWatch:
         self._leaving: list[ChainVersion] = []
         self._looked_at_leaving = 0.0
         self._owes_version = False
-        self._settling = Settling()
-        self._is_bound_told = False
         self._tree = self._make_tree()
         scan = self._tree.scan()
         self._seen = scan.before_edits_since(read)
         if is_coming:
             self._coming = _Coming(version, Save(frozenset({watched.source.file.name}), scan))
 
-    async def run(self) -> None:
-        """Watches until it is cancelled."""
-        while True:
-            began = time.monotonic()
-            scan = await asyncio.to_thread(self._tree.scan)
-            took = time.monotonic() - began
-            await self.look(scan, time.monotonic())
-            await asyncio.sleep(max(LOOK_S, took / SCAN_SHARE))
+    async def _saved(self, paths: frozenset[str], scan: Scan) -> bool:
+        await self._take_over(Save(paths, scan))
+        return True
 
-    async def look(self, scan: Scan, now: float) -> None:
-        """Acts upon what has changed since the last look, once it has settled."""
-        self._settling.add(self._seen.changes(scan), now)
-        self._seen = scan
-        if not scan.is_complete and not self._is_bound_told:
-            self._is_bound_told = True
-            self._tell(f"only the first {FILES_MAX} files are watched; leave others out with .truss_ignore")
-        paths = self._settling.take(now)
-        try:
-            if paths:
-                await self._take_over(Save(paths, scan))
-            elif self._coming is not None:
-                await self._look_at(self._coming)
-            elif self._leaving and now - self._looked_at_leaving >= LEAVING_LOOK_S:
-                self._looked_at_leaving = now
-                await self._let_leave()
-        except AdminError as exc:
-            self._tell(f"{named(paths)} was not taken over: {exc}" if paths else str(exc))
+    async def _nothing_saved(self, now: float) -> None:
+        if self._coming is not None:
+            await self._look_at(self._coming)
+        elif self._leaving and now - self._looked_at_leaving >= LEAVING_LOOK_S:
+            self._looked_at_leaving = now
+            await self._let_leave()
 
     async def _take_over(self, save: Save) -> None:
         try:

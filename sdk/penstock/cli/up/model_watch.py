@@ -8,23 +8,19 @@ serving when the new one fails.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from penstock.cli.up.admin import AdminError, Created, ReloadOutcome
+from penstock.cli.up.admin import Created, ReloadOutcome
 from penstock.cli.up.log_tail import render_text as render_log_text
 from penstock.cli.up.observation import Deployment, Observation
 from penstock.cli.up.saved import Save, first_line, indented
-from penstock.cli.up.watched_change import Effect, Layout, Settling, named
-from penstock.cli.up.watched_tree import FILES_MAX, Scan, WatchedTree
+from penstock.cli.up.tree_watch import TreeWatch
+from penstock.cli.up.watched_change import Effect, Layout
+from penstock.cli.up.watched_tree import Scan, WatchedTree
 from penstock.truss import ConfigError, TrussConfig, load_config
 
-LOOK_S = 0.1
-"""Time between two looks at the files."""
-SCAN_SHARE = 0.1
-"""Of the time at most this share is spent on looking: a large directory is looked at less often."""
 PRODUCTION = "production"
 
 
@@ -44,7 +40,7 @@ class Platform(Protocol):
     async def renew(self, deployment_id: str) -> None: ...
 
 
-class ModelWatch:
+class ModelWatch(TreeWatch):
     """The watch over one model.
 
     Args:
@@ -69,6 +65,7 @@ class ModelWatch:
         note: Callable[[str], None],
         on_deployment: Callable[[str, str], None],
     ) -> None:
+        super().__init__()
         self._platform = platform
         self._name = name
         self._directory = directory
@@ -78,38 +75,21 @@ class ModelWatch:
         self._on_deployment = on_deployment
         self._coming: _Coming | None = None
         self._is_new_name_told = False
-        self._is_bound_told = False
-        self._settling = Settling()
         self._layout = Layout((), frozenset())
         self._tree = WatchedTree(directory)
         self._read_layout(load_config(directory))
         self._seen = self._tree.scan().before_edits_since(read)
 
-    async def run(self) -> None:
-        """Watches until it is cancelled."""
-        while True:
-            began = time.monotonic()
-            scan = await asyncio.to_thread(self._tree.scan)
-            took = time.monotonic() - began
-            await self.look(scan, time.monotonic())
-            await asyncio.sleep(max(LOOK_S, took / SCAN_SHARE))
-
-    async def look(self, scan: Scan, now: float) -> None:
-        """Acts upon what has changed since the last look, once it has settled."""
-        self._settling.add(self._seen.changes(scan), now)
-        self._seen = scan
-        if not scan.is_complete and not self._is_bound_told:
-            self._is_bound_told = True
-            self._tell(f"only the first {FILES_MAX} files are watched; leave others out with .truss_ignore")
-        paths = self._settling.take(now)
+    async def _saved(self, paths: frozenset[str], scan: Scan) -> bool:
         effect = self._layout.effect(paths)
-        try:
-            if effect is not Effect.NOTHING:
-                await self._act(effect, Save(paths, scan))
-            elif self._coming is not None:
-                await self._look_at(self._coming)
-        except AdminError as exc:
-            self._tell(f"{named(paths)} was not taken over: {exc}" if paths else str(exc))
+        if effect is Effect.NOTHING:
+            return False
+        await self._act(effect, Save(paths, scan))
+        return True
+
+    async def _nothing_saved(self, now: float) -> None:
+        if self._coming is not None:
+            await self._look_at(self._coming)
 
     async def _act(self, effect: Effect, save: Save) -> None:
         if effect is Effect.REDEPLOY or self._coming is not None:

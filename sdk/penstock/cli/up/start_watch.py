@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from penstock.cli.up.model_watch import LOOK_S
+from penstock.cli.up.tree_watch import LOOK_S
 from penstock.cli.up.watched_change import Settling, named
 from penstock.cli.up.watched_tree import Scan, WatchedTree
 
