@@ -9,16 +9,21 @@ import signal
 import subprocess
 import sys
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.sync.client import connect
 
 from penstock_testing.up_session import UpSession, wait_until
 
 CHAIN = Path(__file__).resolve().parents[2] / "conformance" / "chains" / "deep" / "deep.py"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+VOICE_AGENT = EXAMPLES / "voice_agent" / "voice_agent.py"
+RECORDING = EXAMPLES / "voice_activity" / "two_sentences.wav"
 CANCELLED_S = 0.2
 """Time within which the innermost chainlet hears that the client has left (issue 5)."""
 
@@ -28,7 +33,7 @@ class Deep:
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, "-m", "penstock.cli", "up"]
-        self.up = UpSession(folder, command, str(CHAIN), "--grpc-listen=off", "--replicas=1")
+        self.up = UpSession(folder, command, str(CHAIN), str(VOICE_AGENT), "--grpc-listen=off", "--replicas=1")
         self.up.start()
 
     def become_ready(self) -> None:
@@ -181,3 +186,42 @@ def test_a_call_whose_replica_was_killed_is_tried_again_as_configured(deep: Deep
     connection.close()
     assert response.status == 200
     assert int(answer) != killed
+
+
+def test_the_voice_agent_hears_and_answers_over_a_websocket(deep: Deep) -> None:
+    with wave.open(str(RECORDING)) as recording:
+        pcm = recording.readframes(recording.getnframes())
+    frames = [pcm[start : start + 640].ljust(640, b"\0") for start in range(0, len(pcm), 640)]
+    events: list[dict[str, Any]] = []
+    sound = 0
+
+    with connect(f"ws://{deep.address}/chain/voice-agent/environments/production/websocket") as agent:
+        for frame in frames:
+            agent.send(frame)
+        agent.send("the end")
+        for message in agent:
+            if isinstance(message, bytes):
+                sound += len(message)
+            else:
+                events.append(json.loads(message))
+
+    assert agent.close_code == 1000
+    kinds = [event["type"] for event in events if event["type"] != "word"]
+    assert kinds.count("heard") == kinds.count("speech_start") == 2
+    assert kinds[-2:] == ["answered", "end"]
+    words = " ".join(event["text"] for event in events if event["type"] == "word")
+    assert words.endswith("seconds of speech. Please go on.")
+    assert sound > 640 * len(words.split())
+
+
+def test_a_request_to_a_chain_that_wants_a_websocket_is_refused_and_the_next_stream_is_served(deep: Deep) -> None:
+    connection = http.client.HTTPConnection(deep.address, timeout=30)
+    connection.request("POST", "/chain/voice-agent/run_remote", "{}", {"content-type": "application/json"})
+    assert connection.getresponse().status >= 400
+    connection.close()
+
+    with connect(f"ws://{deep.address}/chain/voice-agent/websocket") as agent:
+        agent.send(b"short")
+        assert json.loads(agent.recv(timeout=30))["type"] == "error"
+        agent.send("the end")
+        assert json.loads(agent.recv(timeout=30))["type"] == "end"
