@@ -1,7 +1,7 @@
 """Makes `import truss_chains` mean this package, and `truss.base.truss_config` the parts of it that chains use.
 
-A package that is really installed wins: our finder for the two top names stands last in `sys.meta_path`. The modules
-that it gives are the very modules of this package, so that a class is the same under both names.
+A package that is really installed wins; a folder that is only called so, without an `__init__.py`, does not. The
+modules that are given are the very modules of this package, so that a class is the same under both names.
 """
 
 from __future__ import annotations
@@ -56,16 +56,24 @@ class _EmptyPackageLoader(Loader):
 
 
 class _TopFinder(MetaPathFinder):
-    """Finds the two top names when nobody else has."""
+    """Finds the two top names unless a package of that name is there.
+
+    It stands before the others: the one for paths takes any folder of the name for a package.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname == _ALIAS:
-            return ModuleSpec(fullname, _AliasLoader(_HOME), is_package=True)
-        if fullname == _EMPTY_PACKAGES[0]:
-            return ModuleSpec(fullname, _EmptyPackageLoader(), is_package=True)
-        return None
+        if fullname not in (_ALIAS, _EMPTY_PACKAGES[0]):
+            return None
+        for finder in sys.meta_path:
+            if isinstance(finder, _TopFinder | _PartFinder):
+                continue
+            found = finder.find_spec(fullname, path, target)
+            if found is not None and found.origin is not None:
+                return found
+        loader = _AliasLoader(_HOME) if fullname == _ALIAS else _EmptyPackageLoader()
+        return ModuleSpec(fullname, loader, is_package=True)
 
 
 class _PartFinder(MetaPathFinder):
@@ -93,7 +101,8 @@ def _is_ours(top: str) -> bool:
     module = sys.modules.get(top)
     if top == _ALIAS:
         return module is sys.modules.get(_HOME)
-    return module is not None and isinstance(getattr(module, "__loader__", None), _EmptyPackageLoader)
+    # A folder without an `__init__.py`, which was imported before us, has nothing to say about what is below it.
+    return module is not None and getattr(module, "__file__", None) is None
 
 
 def _exists(home: str) -> bool:
@@ -109,8 +118,7 @@ def _exists(home: str) -> bool:
 def install() -> None:
     """Lets this process import `truss_chains` and `truss.base.truss_config`; again and again is fine."""
     if not any(isinstance(finder, _TopFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _PartFinder())
-        sys.meta_path.append(_TopFinder())
+        sys.meta_path[:0] = [_PartFinder(), _TopFinder()]
 
 
 def uninstall() -> None:

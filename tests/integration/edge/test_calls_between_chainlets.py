@@ -62,6 +62,13 @@ class Model:
         await answer(send, b"done")
 
 
+def has_slot(caller: ChainCaller) -> bool:
+    """Whether the edge has told the caller so: only then is the call open for the edge."""
+    trunk = caller._link.ready()
+    endpoint = None if trunk is None else trunk._endpoint
+    return endpoint is not None and any(stream.is_accepted for stream in endpoint.streams.values())
+
+
 async def play(folder: Path) -> None:
     model = Model()
     runner = RunnerServer(replica_id="r", deployment_id=CALLEE, settings=PenstockSettings(), on_change=lambda: None)
@@ -86,7 +93,7 @@ async def play(folder: Path) -> None:
             await calling
         assert (caught.value.code, lost) == (EndCode.REPLICA_LOST, [inner[killed]])
         calling = asyncio.create_task(transport.call(Call([b"b"])))
-        await until(lambda: model.entered == 2, "the call goes through the other edge")
+        await until(lambda: model.entered == 2 and has_slot(caller), "the call goes through the other edge")
 
         other = edges[1 - killed].process
         other.terminate()

@@ -35,6 +35,8 @@ def fresh_registry() -> Iterator[ChainletRegistry]:
 @pytest.fixture
 def clean_imports() -> Iterator[None]:
     """Takes back what a test imports, puts on `sys.path`, and gives other names."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("truss", "truss_chains")]:
+        del sys.modules[name]  # of a test that ran before
     modules = frozenset(sys.modules)
     path = list(sys.path)
     finders = list(sys.meta_path)

@@ -109,6 +109,26 @@ def test_a_package_that_is_installed_wins(tmp_path: Path) -> None:
         importlib.import_module("truss.base")
 
 
+def test_a_folder_that_is_only_called_so_is_no_package(tmp_path: Path) -> None:
+    for name in ("truss_chains", "truss"):
+        (tmp_path / name).mkdir()
+    sys.path.insert(0, str(tmp_path))
+
+    assert importlib.import_module("truss_chains") is penstock.chains
+    assert importlib.import_module("truss.base.truss_config").Accelerator
+
+
+def test_a_folder_that_was_imported_before_does_not_hide_what_is_ours(tmp_path: Path) -> None:
+    alias.uninstall()
+    (tmp_path / "truss").mkdir()
+    sys.path.insert(0, str(tmp_path))
+    importlib.import_module("truss")
+
+    alias.install()
+
+    assert importlib.import_module("truss.base.truss_config").Accelerator
+
+
 def test_installing_it_again_changes_nothing() -> None:
     finders = list(sys.meta_path)
 
