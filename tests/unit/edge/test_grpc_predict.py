@@ -205,7 +205,13 @@ def test_a_model_that_does_not_answer_is_given_up() -> None:
         side.accept()
         code, _, _ = await failing
         assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-        bench.kit.runners["r1"].pump()
+
+        def is_told() -> bool:
+            bench.kit.runners["r1"].pump()
+            return side.closing is not None
+
+        # The caller hears of it first.
+        await bench.until(is_told)
         assert side.closing is not None and side.closing.code is EndCode.REQUEST_TIMEOUT
 
     played(scenario, control_pb2.StreamSettings(predict_timeout=duration(0.1)))
